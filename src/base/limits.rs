@@ -1,0 +1,34 @@
+//! Every bound in one place, with what happens at it.
+
+use std::time::Duration;
+
+/// Paths of one LUN at most, as in MSDSM. A further one is refused when configured.
+pub const PATHS_PER_LUN: usize = 32;
+
+/// Commands outstanding on one NVMe I/O queue that umpio asks for. A request beyond it waits in
+/// the channel.
+pub const NVME_QUEUE_DEPTH: u16 = 128;
+
+/// Payload from which bytes are received straight into the caller's buffer (invariant I11).
+pub const DIRECT_MIN: usize = 16 * 1024;
+
+/// Staging buffer of a connection for headers and small payloads, in bytes.
+pub const STAGING: usize = 64 * 1024;
+
+/// Payload of one request at most; the block API refuses more.
+pub const REQUEST_MAX: usize = 32 * 1024 * 1024;
+
+/// First reconnect attempt after a loss.
+pub const RECONNECT_FIRST: Duration = Duration::from_millis(10);
+/// Back-off cap while a sibling path carries I/O.
+pub const RECONNECT_CAP_SIBLING: Duration = Duration::from_secs(1);
+/// Back-off cap while nothing carries I/O.
+pub const RECONNECT_CAP_ALONE: Duration = Duration::from_secs(30);
+
+/// How long I/O waits for a path before it fails, by default (PDORemovePeriod of MPIO).
+pub const PARK_MAX: Duration = Duration::from_secs(20);
+
+const _: () = assert!(
+    DIRECT_MIN <= STAGING,
+    "a small payload must fit the staging buffer"
+);

@@ -1,0 +1,10 @@
+//! Small things everyone may import, and which import nobody but `sys`.
+
+pub mod clock;
+pub mod crc;
+pub mod error;
+pub mod iovecs;
+pub mod limits;
+pub mod pool;
+pub mod request;
+pub mod sg;

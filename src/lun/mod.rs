@@ -1,0 +1,3 @@
+//! The protocol-free waist: requests, routes, policies, retry, the fence.
+
+pub mod port;

@@ -1,0 +1,5 @@
+//! The home of raw memory and of `unsafe`. Everything here gives a safe interface, but for the
+//! one constructor of foreign buffers, whose contract the caller signs.
+
+pub mod iobuf;
+pub mod sockopt;

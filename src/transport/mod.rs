@@ -1,0 +1,95 @@
+//! Bytes in and out of one connection. Nothing here knows a protocol.
+
+pub mod pipe;
+pub mod tcp;
+
+use crate::base::clock::Time;
+use crate::base::iovecs::{RecvVec, SendVec};
+use std::io;
+
+/// Where received bytes go: a protocol machine says where the next ones shall land, straight in
+/// a caller's buffer where that pays.
+pub trait Sink {
+    /// Puts the places for the next bytes on `out`, in wire order. An empty list means that the
+    /// machine takes nothing now (it failed, or is full).
+    fn recv_places<'a>(&'a mut self, out: &mut RecvVec<'a>);
+    /// `n` bytes have landed in the places last given.
+    fn received(&mut self, n: usize, now: Time);
+}
+
+/// Where bytes to send come from.
+pub trait Source {
+    /// Puts the next bytes to send on `out`, in wire order; nothing when there is none.
+    fn send_slices<'a>(&'a self, out: &mut SendVec<'a>);
+    /// The first `n` of them have been taken by the transport.
+    fn sent(&mut self, n: usize, now: Time);
+    /// Whether `send_slices` would give anything.
+    fn has_output(&self) -> bool;
+}
+
+/// What one turn of a connection did.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Turn {
+    /// Bytes moved.
+    pub bytes: usize,
+    /// The peer has ended its stream (receive only).
+    pub eof: bool,
+}
+
+/// One connection. An enum, so that the data path is monomorphic and a simulated connection is
+/// the same type as a real one.
+#[derive(Debug)]
+pub enum Conn {
+    Tcp(tcp::TcpConn),
+    Pipe(pipe::PipeConn),
+}
+
+impl Conn {
+    /// Whether the connection is established; an error when it never will be.
+    pub fn poll_connect(&mut self, now: Time) -> io::Result<bool> {
+        match self {
+            Self::Tcp(c) => c.poll_connect(),
+            Self::Pipe(c) => c.poll_connect(now),
+        }
+    }
+
+    /// Receives until nothing is left or the budget of one tick is used up.
+    pub fn recv<S: Sink>(&mut self, sink: &mut S, now: Time) -> io::Result<Turn> {
+        match self {
+            Self::Tcp(c) => c.recv(sink, now),
+            Self::Pipe(c) => c.recv(sink, now),
+        }
+    }
+
+    /// Sends what the source has: one system call where the socket takes it all.
+    pub fn send<S: Source>(&mut self, source: &mut S, now: Time) -> io::Result<Turn> {
+        match self {
+            Self::Tcp(c) => c.send(source, now),
+            Self::Pipe(c) => c.send(source, now),
+        }
+    }
+
+    /// Ends the connection with RST: bytes not yet delivered are dropped by this host (I4).
+    pub fn abort(self) {
+        match self {
+            Self::Tcp(c) => c.abort(),
+            Self::Pipe(c) => c.abort(),
+        }
+    }
+
+    /// File descriptor to sleep on; none for a pipe.
+    pub fn fd(&self) -> Option<std::os::fd::RawFd> {
+        match self {
+            Self::Tcp(c) => Some(c.fd()),
+            Self::Pipe(_) => None,
+        }
+    }
+
+    /// Local and remote address, as shown in status.
+    pub fn addrs(&self) -> (String, String) {
+        match self {
+            Self::Tcp(c) => c.addrs(),
+            Self::Pipe(c) => c.addrs(),
+        }
+    }
+}
