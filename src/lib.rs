@@ -19,6 +19,8 @@ pub mod cli;
 pub mod control;
 pub mod engine;
 pub mod front;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod lun;
 pub mod path;
 pub mod proto;

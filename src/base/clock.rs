@@ -111,3 +111,8 @@ pub fn wall_nanos() -> u64 {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_nanos() as u64)
 }
+
+/// The moment of so many nanoseconds since 1970, for file formats that want it as such.
+pub fn wall_time(ns: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(ns)
+}

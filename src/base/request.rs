@@ -124,7 +124,8 @@ impl Request {
             fua: false,
             lba: 0,
             blocks: 0,
-            data: SgList::new(),
+            // Parts and served requests have a segment or two: made once, not at their first use.
+            data: SgList::with_room(4),
             user: 0,
             result: Ok(()),
             channel: NONE,

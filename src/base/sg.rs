@@ -20,6 +20,14 @@ impl SgList {
         }
     }
 
+    /// An empty list with room for `segments`.
+    pub fn with_room(segments: usize) -> Self {
+        Self {
+            segs: Vec::with_capacity(segments),
+            len: 0,
+        }
+    }
+
     /// One zeroed buffer of `len` bytes of our own.
     pub fn zeroed(len: usize) -> Self {
         let mut s = Self::new();

@@ -1,2 +1,7 @@
 //! The `umpio` command: parses arguments and hands over to the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    umpio::cli::app::main()
+}

@@ -1,1 +1,21 @@
-//! cli
+//! The command line: argument types, and what each subcommand prints.
+//!
+//! A subcommand has its own folder: `args` is what it takes, `run` is what it does. What all
+//! share is here: [`error`] (how failure is told), [`term`] (colour, redrawing), [`units`],
+//! [`json`], and [`report`] (what a run measured: JSON, table, HDR file, HTML page).
+
+pub mod app;
+pub mod bench;
+pub mod demo;
+pub mod drive;
+pub mod error;
+pub mod facts;
+pub mod json;
+pub mod live;
+pub mod policy;
+pub mod report;
+pub mod sim;
+pub mod stop;
+pub mod target;
+pub mod term;
+pub mod units;

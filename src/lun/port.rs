@@ -26,6 +26,8 @@ pub struct Geometry {
     pub write_zeroes: bool,
     /// Compare is known.
     pub compare: bool,
+    /// Compare-and-write is known as one atomic command.
+    pub compare_and_write: bool,
     pub identity: Identity,
 }
 

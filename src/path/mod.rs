@@ -1,3 +1,27 @@
 //! Nexuses and associations: how a LUN is reached, lost and reached again.
+//!
+//! - [`url`]: what a path is configured as;
+//! - [`nexus`]: initiator port and target port, with the stable id;
+//! - [`state`]: the states of an association, one table and one checked setter;
+//! - [`association`]: the live login of a nexus on one reactor;
+//! - [`nvme_link`]: an association's NVMe/TCP half: protocol machine and connections;
+//! - [`local`]: an association without a transport;
+//! - [`outcome`]: what a path says of a request;
+//! - [`loss`]: a lost association, and what proves that nothing of it is left executing;
+//! - [`set`]: all associations of one reactor;
+//! - [`access`], [`identity`]: what a target says about a path, and which LUN it is.
 
+pub mod access;
+pub mod association;
+pub mod dialer;
 pub mod identity;
+pub mod local;
+pub mod loss;
+pub mod nexus;
+pub mod nvme_link;
+pub mod outcome;
+pub mod reason;
+pub mod set;
+pub mod state;
+pub mod unit;
+pub mod url;

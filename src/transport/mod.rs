@@ -1,5 +1,6 @@
 //! Bytes in and out of one connection. Nothing here knows a protocol.
 
+pub mod listener;
 pub mod pipe;
 pub mod tcp;
 

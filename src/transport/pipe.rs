@@ -16,7 +16,7 @@ use std::time::Duration;
 const WINDOW: usize = 1 << 20;
 
 /// What a link does to the bytes of both directions.
-#[derive(Clone, Debug)]
+#[derive(Copy, Clone, Debug)]
 pub struct LinkState {
     /// One-way delay.
     pub delay: Duration,
@@ -42,8 +42,6 @@ impl Default for LinkState {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 enum End {
     Open,
-    /// Orderly end once everything before has been read.
-    Fin,
     /// The sender is gone; the receiver learns of it after what is still under way.
     Reset,
 }
@@ -57,6 +55,8 @@ struct Lane {
     last_delivery: Time,
     end: End,
     end_at: Time,
+    /// The receiver has been told of the end.
+    end_seen: bool,
 }
 
 impl Lane {
@@ -68,7 +68,28 @@ impl Lane {
             last_delivery: Time::ZERO,
             end: End::Open,
             end_at: Time::NEVER,
+            end_seen: false,
         }
+    }
+
+    /// When there is something for the receiver to do next.
+    fn next(&self) -> Option<Time> {
+        let end = self.end != End::Open && !self.end_seen;
+        self.chunks
+            .front()
+            .map(|c| c.0)
+            .or(end.then_some(self.end_at))
+    }
+
+    /// The end is the next thing the receiver learns.
+    fn is_over(&self) -> bool {
+        self.end != End::Open && self.chunks.is_empty()
+    }
+
+    fn clear(&mut self) {
+        self.chunks.clear();
+        self.queued = 0;
+        self.read = 0;
     }
 
     fn push(&mut self, now: Time, delay: Duration, bytes: Vec<u8>) {
@@ -78,9 +99,9 @@ impl Lane {
         self.chunks.push_back((at, bytes));
     }
 
-    fn finish(&mut self, end: End, now: Time, delay: Duration) {
+    fn finish(&mut self, now: Time, delay: Duration) {
         if self.end == End::Open {
-            self.end = end;
+            self.end = End::Reset;
             self.end_at = (now + delay).max(self.last_delivery);
         }
     }
@@ -88,23 +109,43 @@ impl Lane {
 
 #[derive(Debug)]
 struct Pair {
-    link: String,
+    /// Index of its link.
+    link: usize,
     /// `lanes[0]` flows to the listener, `lanes[1]` to the connecting side.
     lanes: [Lane; 2],
     /// Set when the link was cut under the connection: both ends see a reset at once.
     broken: bool,
+    /// Ends that have been dropped: nothing is delivered to them any more.
+    closed: [bool; 2],
+    /// When the connecting side is connected; `Time::NEVER` once it knows.
+    up_at: Time,
+    /// The listener's side is never told of the end, and what it sends is lost.
+    silent: bool,
 }
 
 #[derive(Debug, Default)]
 struct Net {
-    links: HashMap<String, LinkState>,
+    /// By name, in order of first mention; there are few, and pairs know their index.
+    links: Vec<(String, LinkState)>,
     listening: HashMap<String, VecDeque<usize>>,
     pairs: Vec<Pair>,
+    /// Pairs of which at least one end is still held by somebody.
+    live: Vec<usize>,
 }
 
 impl Net {
-    fn link(&self, name: &str) -> LinkState {
-        self.links.get(name).cloned().unwrap_or_default()
+    /// The index of a link, which is made when it is new.
+    fn link(&mut self, name: &str) -> usize {
+        let at = self.links.iter().position(|(n, _)| n == name);
+        at.unwrap_or_else(|| {
+            self.links.push((name.to_owned(), LinkState::default()));
+            self.links.len() - 1
+        })
+    }
+
+    /// What the link of a pair does now.
+    fn state_of(&self, pair: usize) -> LinkState {
+        self.links[self.pairs[pair].link].1
     }
 }
 
@@ -134,7 +175,8 @@ impl PipeNet {
     /// Connects to a listener; like TCP it fails when nobody listens or the link refuses.
     pub fn connect(&self, address: &str, now: Time) -> io::Result<PipeConn> {
         let mut net = self.net();
-        let link = net.link(address);
+        let at = net.link(address);
+        let link = net.links[at].1;
         if link.refuse || !net.listening.contains_key(address) {
             return Err(io::Error::new(
                 io::ErrorKind::ConnectionRefused,
@@ -143,10 +185,14 @@ impl PipeNet {
         }
         let id = net.pairs.len();
         net.pairs.push(Pair {
-            link: address.to_owned(),
+            link: at,
             lanes: [Lane::new(), Lane::new()],
             broken: false,
+            closed: [false; 2],
+            up_at: now + link.delay * 2,
+            silent: false,
         });
+        net.live.push(id);
         net.listening
             .get_mut(address)
             .expect("checked above")
@@ -162,55 +208,54 @@ impl PipeNet {
     /// Changes what a link does, from now on.
     pub fn set_link(&self, address: &str, change: impl FnOnce(&mut LinkState)) {
         let mut net = self.net();
-        change(net.links.entry(address.to_owned()).or_default());
+        let at = net.link(address);
+        change(&mut net.links[at].1);
     }
 
     /// Resets every connection of a link. With `deliver_late` the bytes under way to the target
     /// still arrive (after the delay, or when a hold is lifted); without, they are gone.
     pub fn cut(&self, address: &str, deliver_late: bool, now: Time) {
         let mut net = self.net();
-        let delay = net.link(address).delay;
-        for pair in net
-            .pairs
-            .iter_mut()
-            .filter(|p| p.link == address && !p.broken)
-        {
+        let at = net.link(address);
+        let delay = net.links[at].1.delay;
+        for pair in net.pairs.iter_mut().filter(|p| p.link == at && !p.broken) {
             pair.broken = true;
             if !deliver_late {
-                for lane in &mut pair.lanes {
-                    lane.chunks.clear();
-                    lane.queued = 0;
-                    lane.read = 0;
-                }
+                pair.lanes.iter_mut().for_each(Lane::clear);
             }
             for lane in &mut pair.lanes {
-                lane.finish(End::Reset, now, delay);
+                lane.finish(now, delay);
             }
         }
     }
 
-    /// The next time at which something arrives anywhere, held links left out.
+    /// Resets every connection of a link for the connecting side only: the network is gone, and
+    /// no reset gets through either. What is under way to the target still arrives, as with
+    /// `deliver_late`; that the host has gone it must find out by itself (Keep Alive).
+    pub fn cut_silently(&self, address: &str) {
+        let mut net = self.net();
+        let at = net.link(address);
+        for pair in net.pairs.iter_mut().filter(|p| p.link == at && !p.broken) {
+            pair.broken = true;
+            pair.silent = true;
+        }
+    }
+
+    /// The next time at which something arrives anywhere, held links and ends that nobody holds
+    /// any more left out. In the past when an end has not fetched what has arrived.
     pub fn next_delivery(&self) -> Option<Time> {
         let net = self.net();
         let mut best: Option<Time> = None;
-        for pair in &net.pairs {
-            let link = net.link(&pair.link);
+        let mut offer = |at: Time| best = Some(best.map_or(at, |b| b.min(at)));
+        for pair in net.live.iter().map(|id| &net.pairs[*id]) {
+            let link = &net.links[pair.link].1;
+            if !pair.closed[0] && pair.up_at != Time::NEVER {
+                offer(pair.up_at);
+            }
+            let held = [link.hold_to_target, link.hold_to_host];
             for (side, lane) in pair.lanes.iter().enumerate() {
-                let held = if side == 0 {
-                    link.hold_to_target
-                } else {
-                    link.hold_to_host
-                };
-                if held {
-                    continue;
-                }
-                let at = lane
-                    .chunks
-                    .front()
-                    .map(|c| c.0)
-                    .or((lane.end_at != Time::NEVER).then_some(lane.end_at));
-                if let Some(at) = at {
-                    best = Some(best.map_or(at, |b: Time| b.min(at)));
+                if !held[side] && !pair.closed[1 - side] {
+                    lane.next().into_iter().for_each(&mut offer);
                 }
             }
         }
@@ -219,10 +264,11 @@ impl PipeNet {
 
     /// Bytes under way towards the listener over all connections of a link.
     pub fn under_way(&self, address: &str) -> usize {
-        self.net()
-            .pairs
+        let mut net = self.net();
+        let at = net.link(address);
+        net.pairs
             .iter()
-            .filter(|p| p.link == address)
+            .filter(|p| p.link == at)
             .map(|p| p.lanes[0].queued)
             .sum()
     }
@@ -240,17 +286,23 @@ pub struct PipeConn {
 
 impl PipeConn {
     pub fn poll_connect(&mut self, now: Time) -> io::Result<bool> {
-        if self.net.net().pairs[self.id].broken {
+        let mut net = self.net.net();
+        let pair = &mut net.pairs[self.id];
+        if pair.broken {
             return Err(io::ErrorKind::ConnectionReset.into());
         }
-        Ok(now >= self.up_at)
+        let up = now >= self.up_at;
+        if up {
+            pair.up_at = Time::NEVER;
+        }
+        Ok(up)
     }
 
     pub fn recv<S: Sink>(&mut self, sink: &mut S, now: Time) -> io::Result<Turn> {
         let mut turn = Turn::default();
         loop {
             let mut net = self.net.net();
-            let link = net.link(&net.pairs[self.id].link);
+            let link = net.state_of(self.id);
             let pair = &mut net.pairs[self.id];
             // The connecting side notices a cut at once; the listener after what is under way.
             if self.side == 0 && pair.broken {
@@ -293,11 +345,8 @@ impl PipeConn {
                 }
                 Some(_) => return Ok(turn),
                 None if lane.end != End::Open && lane.end_at <= now => {
-                    if lane.end == End::Reset {
-                        return Err(io::ErrorKind::ConnectionReset.into());
-                    }
-                    turn.eof = true;
-                    return Ok(turn);
+                    lane.end_seen = true;
+                    return Err(io::ErrorKind::ConnectionReset.into());
                 }
                 None => return Ok(turn),
             }
@@ -308,11 +357,18 @@ impl PipeConn {
         let mut turn = Turn::default();
         loop {
             let mut net = self.net.net();
-            let link = net.link(&net.pairs[self.id].link);
+            let link = net.state_of(self.id);
             let pair = &mut net.pairs[self.id];
-            if pair.broken || pair.lanes[1 - self.side].end == End::Reset {
+            // The connecting side notices a cut at once; the listener when the reset has arrived.
+            let held = [link.hold_to_target, link.hold_to_host][1 - self.side];
+            let told = pair.lanes[1 - self.side]
+                .next()
+                .is_none_or(|at| at <= now && !held)
+                && pair.lanes[1 - self.side].is_over();
+            if (self.side == 0 && pair.broken) || told {
                 return Err(io::ErrorKind::ConnectionReset.into());
             }
+            let nobody = pair.closed[1 - self.side] || pair.broken;
             let lane = &mut pair.lanes[self.side];
             let room = WINDOW.saturating_sub(lane.queued);
             let mut bytes = Vec::new();
@@ -328,7 +384,9 @@ impl PipeConn {
                 return Ok(turn);
             }
             let n = bytes.len();
-            lane.push(now, link.delay, bytes);
+            if !nobody {
+                lane.push(now, link.delay, bytes);
+            }
             drop(net);
             turn.bytes += n;
             source.sent(n, now);
@@ -339,7 +397,8 @@ impl PipeConn {
     pub fn abort(self) {}
 
     pub fn addrs(&self) -> (String, String) {
-        let link = self.net.net().pairs[self.id].link.clone();
+        let net = self.net.net();
+        let link = net.links[net.pairs[self.id].link].0.clone();
         if self.side == 0 {
             ("pipe".to_owned(), link)
         } else {
@@ -351,10 +410,19 @@ impl PipeConn {
 impl Drop for PipeConn {
     fn drop(&mut self) {
         let mut net = self.net.net();
-        let delay = net.link(&net.pairs[self.id].link).delay;
+        let delay = net.state_of(self.id).delay;
         let pair = &mut net.pairs[self.id];
         let after = pair.lanes[self.side].last_delivery;
-        pair.lanes[self.side].finish(End::Reset, after, delay);
+        if !(pair.silent && self.side == 0) {
+            pair.lanes[self.side].finish(after, delay);
+        }
+        pair.closed[self.side] = true;
+        // Nobody reads these any more.
+        pair.lanes[1 - self.side].clear();
+        if pair.closed == [true; 2] {
+            let id = self.id;
+            net.live.retain(|p| *p != id);
+        }
     }
 }
 
@@ -391,6 +459,15 @@ impl PipeListener {
 
 impl Drop for PipeListener {
     fn drop(&mut self) {
-        self.net.net().listening.remove(&self.address);
+        let mut net = self.net.net();
+        // Connections that nobody has accepted end with the listener, as on a real host.
+        for id in net.listening.remove(&self.address).unwrap_or_default() {
+            let pair = &mut net.pairs[id];
+            pair.broken = true;
+            pair.closed[1] = true;
+            if pair.closed[0] {
+                net.live.retain(|p| *p != id);
+            }
+        }
     }
 }

@@ -1,0 +1,4 @@
+//! `umpio sim`: the deterministic simulator, seed by seed.
+
+pub mod args;
+pub mod run;

@@ -1,0 +1,110 @@
+//! Fuzz targets as plain functions over bytes: `fuzz/` hands them to libFuzzer, `tests/fuzz_seeds.rs`
+//! to a seeded generator in `cargo test`. No part of the interface of this crate.
+//!
+//! A target never panics, whatever the bytes: a panic is a finding. Beyond that each checks what must
+//! hold of its subject: what is accepted reads the same again after it was written, every request
+//! comes back once, every buffer lent is given back.
+
+mod association;
+mod commands;
+mod controller_queue;
+mod host_queue;
+mod input;
+mod logs;
+mod pdu;
+mod policy;
+mod text;
+mod wire;
+
+use input::Input;
+
+/// A fuzz target.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Also the name of its binary in `fuzz/fuzz_targets`.
+    pub name: &'static str,
+    pub run: fn(&[u8]),
+    /// Inputs to mutate that get past the first checks.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// All of them.
+pub const TARGETS: &[Target] = &[
+    Target {
+        name: "pdu",
+        run: pdu::run,
+        seeds: pdu::seeds,
+    },
+    Target {
+        name: "commands",
+        run: commands::run,
+        seeds: commands::seeds,
+    },
+    Target {
+        name: "connect_data",
+        run: commands::run_connect_data,
+        seeds: commands::connect_data_seeds,
+    },
+    Target {
+        name: "identify",
+        run: logs::run_identify,
+        seeds: logs::identify_seeds,
+    },
+    Target {
+        name: "ana_log",
+        run: logs::run_ana,
+        seeds: logs::ana_seeds,
+    },
+    Target {
+        name: "ccr_log",
+        run: logs::run_ccr,
+        seeds: logs::ccr_seeds,
+    },
+    Target {
+        name: "path_url",
+        run: text::run_url,
+        seeds: text::url_seeds,
+    },
+    Target {
+        name: "local_spec",
+        run: text::run_local,
+        seeds: text::local_seeds,
+    },
+    Target {
+        name: "policy_trace",
+        run: text::run_trace,
+        seeds: text::trace_seeds,
+    },
+    Target {
+        name: "policy",
+        run: policy::run,
+        seeds: policy::seeds,
+    },
+    Target {
+        name: "host_queue",
+        run: host_queue::run,
+        seeds: host_queue::seeds,
+    },
+    Target {
+        name: "controller_queue",
+        run: controller_queue::run,
+        seeds: controller_queue::seeds,
+    },
+    Target {
+        name: "association",
+        run: association::run,
+        seeds: association::seeds,
+    },
+];
+
+/// Runs the target of that name.
+///
+/// # Panics
+/// There is none of that name, or it has found something.
+pub fn run(name: &str, bytes: &[u8]) {
+    let target = TARGETS
+        .iter()
+        .find(|t| t.name == name)
+        .expect("a target of TARGETS");
+    (target.run)(bytes);
+}

@@ -1,0 +1,3 @@
+//! Access states, as `path` reports them.
+
+pub use crate::path::access::AccessState;

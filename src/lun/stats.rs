@@ -1,0 +1,76 @@
+//! Counters and latency histograms per path and per LUN, kept by the one reactor that owns them.
+
+use hdrhistogram::Histogram;
+
+/// Longest latency told apart: one hour, in nanoseconds. Longer ones count as that.
+const LATENCY_MAX_NS: u64 = 3_600_000_000_000;
+
+/// A latency histogram in nanoseconds with two significant digits: some 20 KiB, so that a thousand
+/// LUNs can have one for each path.
+pub fn latency_histogram() -> Histogram<u32> {
+    Histogram::new_with_bounds(1, LATENCY_MAX_NS, 2).expect("constant bounds are valid")
+}
+
+/// What one path of one LUN has carried on this reactor.
+#[derive(Clone, Debug)]
+pub struct PathStats {
+    pub ios: u64,
+    pub bytes: u64,
+    /// Answers that were not success.
+    pub errors: u64,
+    /// Requests it was lost with.
+    pub lost: u64,
+    /// From dispatch to completion.
+    pub latency: Histogram<u32>,
+}
+
+impl Default for PathStats {
+    fn default() -> Self {
+        Self {
+            ios: 0,
+            bytes: 0,
+            errors: 0,
+            lost: 0,
+            latency: latency_histogram(),
+        }
+    }
+}
+
+impl PathStats {
+    #[inline]
+    pub fn record(&mut self, bytes: u64, latency_ns: u64) {
+        self.ios += 1;
+        self.bytes += bytes;
+        self.latency.saturating_record(latency_ns.max(1));
+    }
+}
+
+/// What a LUN has done on this reactor.
+#[derive(Clone, Debug)]
+pub struct LunStats {
+    pub completed: u64,
+    pub bytes: u64,
+    pub failed: u64,
+    /// Counted retries.
+    pub retries: u64,
+    /// Sent again without being counted: lost reads, access changes, never sent.
+    pub rerouted: u64,
+    /// Longest time between two completions while a request that is not fenced was outstanding.
+    pub longest_stall_ns: u64,
+    /// From the front end's submission to completion.
+    pub latency: Histogram<u32>,
+}
+
+impl Default for LunStats {
+    fn default() -> Self {
+        Self {
+            completed: 0,
+            bytes: 0,
+            failed: 0,
+            retries: 0,
+            rerouted: 0,
+            longest_stall_ns: 0,
+            latency: latency_histogram(),
+        }
+    }
+}

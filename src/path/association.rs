@@ -1,0 +1,379 @@
+//! The live login of one nexus on one reactor, for all its LUNs.
+
+use super::access::AccessState;
+use super::dialer::Dialer;
+use super::local::LocalDevice;
+use super::loss::{ControllerName, QuiesceTiming};
+use super::nexus::Nexus;
+use super::nvme_link::{HostIdentity, LinkNews, NvmeLink};
+use super::outcome::Outcome;
+use super::reason::DownReason;
+use super::state::State;
+use super::unit::Unit;
+use super::url::NexusSpec;
+use crate::base::clock::Time;
+use crate::base::limits;
+use crate::base::request::Token;
+use crate::base::rng::Rng;
+use std::time::Duration;
+
+/// What carries the association's I/O.
+#[derive(Debug)]
+enum Link {
+    None,
+    Nvme(Box<NvmeLink>),
+    Local(Box<LocalDevice>),
+}
+
+/// Counts over the life of an association's configuration.
+#[derive(Copy, Clone, Default, Debug, PartialEq, Eq)]
+pub struct AssociationCounters {
+    pub attempts: u64,
+    pub logins: u64,
+    pub losses: u64,
+}
+
+/// One association: who it reaches, where it stands and why, and what carries it.
+#[derive(Debug)]
+pub struct Association {
+    pub nexus: Nexus,
+    state: State,
+    reason: Option<DownReason>,
+    /// When the present state began.
+    since: Time,
+    retry_at: Time,
+    /// When it was last up; for one that never was, when it was configured.
+    down_since: Time,
+    link: Link,
+    units: Vec<Unit>,
+    pub counters: AssociationCounters,
+    /// What was left when a lost association had requests in flight.
+    pub last_controller: Option<ControllerName>,
+    pub last_timing: Option<QuiesceTiming>,
+    /// LUN paths that use it.
+    pub users: u32,
+    /// Taken from `LocalDevice` so that a second reactor can share it.
+    local: Option<LocalDevice>,
+}
+
+impl Association {
+    pub fn new(spec: NexusSpec, local: Option<LocalDevice>, now: Time) -> Self {
+        Self {
+            nexus: Nexus::new(spec),
+            state: State::Idle,
+            reason: Some(DownReason::NotTriedYet),
+            since: now,
+            retry_at: now,
+            down_since: now,
+            link: Link::None,
+            units: Vec::new(),
+            counters: AssociationCounters::default(),
+            last_controller: None,
+            last_timing: None,
+            users: 0,
+            local,
+        }
+    }
+
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// On its way out for good: a LUN opened now gets an association of its own.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state, State::Draining | State::Stopped)
+    }
+
+    pub fn reason(&self) -> Option<&DownReason> {
+        self.reason.as_ref()
+    }
+
+    pub fn since(&self) -> Time {
+        self.since
+    }
+
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    pub fn unit(&self, nsid: Option<u32>) -> Option<&Unit> {
+        match nsid {
+            Some(n) => self.units.iter().find(|u| u.nsid == n),
+            None if self.units.len() == 1 => self.units.first(),
+            None => None,
+        }
+    }
+
+    /// The only place where the state changes.
+    fn set_state(&mut self, next: State, reason: Option<DownReason>, now: Time) {
+        assert!(
+            self.state.may_become(next),
+            "association of {}: {} must not become {next}",
+            self.nexus.key,
+            self.state
+        );
+        tracing::debug!(nexus = %self.nexus.key, from = %self.state, to = %next, reason = ?reason, "association");
+        self.state = next;
+        self.reason = reason;
+        self.since = now;
+    }
+
+    /// Starts an attempt when it is due. An error is a failed attempt.
+    fn start(&mut self, dialer: &Dialer, host: &HostIdentity, now: Time) -> Result<(), DownReason> {
+        self.counters.attempts += 1;
+        match &self.nexus.spec {
+            NexusSpec::NvmeTcp(spec) => {
+                let link = NvmeLink::start(spec, host, dialer, now)
+                    .map_err(|e| DownReason::Connect(format!("{}: {e}", spec.portal())))?;
+                self.link = Link::Nvme(Box::new(link));
+                self.set_state(State::Connecting, None, now);
+            }
+            NexusSpec::Local(_) => {
+                // A local path that was taken down and comes back has kept its device.
+                if !matches!(self.link, Link::Local(_)) {
+                    let device = self
+                        .local
+                        .take()
+                        .expect("a local nexus is made with its device");
+                    self.link = Link::Local(Box::new(device));
+                }
+                if let Link::Local(device) = &self.link {
+                    self.units = vec![local_unit(device)];
+                }
+                self.set_state(State::Up, None, now);
+            }
+        }
+        Ok(())
+    }
+
+    pub fn submit(&mut self, nsid: u32, token: Token, now: Time) -> Result<(), Token> {
+        if self.state != State::Up {
+            return Err(token);
+        }
+        match &mut self.link {
+            Link::Nvme(l) => l.submit(nsid, token, now),
+            Link::Local(d) => d.submit(token, now),
+            Link::None => unreachable!("an association that is up has a link"),
+        }
+    }
+
+    pub fn free_slots(&self) -> usize {
+        match (&self.link, self.state) {
+            (Link::Nvme(l), State::Up) => l.free_slots(),
+            (Link::Local(_), State::Up) => usize::MAX,
+            _ => 0,
+        }
+    }
+
+    /// One turn. Completions go to `done`; what else happened to `news`.
+    #[inline]
+    pub fn poll(
+        &mut self,
+        dialer: &Dialer,
+        host: &HostIdentity,
+        now: Time,
+        done: &mut Vec<(Token, Outcome)>,
+        local_done: &mut Vec<(Token, Result<(), crate::base::error::IoError>)>,
+        news: &mut Vec<LinkNews>,
+    ) -> bool {
+        match self.state {
+            // A local device ends what it has begun even then.
+            State::Stopped if !matches!(self.link, Link::Local(_)) => return false,
+            State::Idle | State::Backoff if now >= self.retry_at => {
+                if let Err(reason) = self.start(dialer, host, now) {
+                    news.push(LinkNews::Down(reason));
+                } else if self.state == State::Up {
+                    news.push(LinkNews::Up);
+                }
+                return true;
+            }
+            _ => {}
+        }
+        match &mut self.link {
+            Link::None => false,
+            Link::Local(device) => {
+                device.poll(local_done, now);
+                let worked = !local_done.is_empty();
+                if self.state == State::Draining && device.in_flight() == 0 {
+                    news.push(LinkNews::ShutdownDone);
+                }
+                done.extend(local_done.drain(..).map(|(token, result)| {
+                    (
+                        token,
+                        result.map_or_else(Outcome::Failed, |()| Outcome::Done),
+                    )
+                }));
+                worked
+            }
+            Link::Nvme(link) => {
+                let worked = link.pump(dialer, now, done, news);
+                if self.state == State::Connecting && link.addrs().is_some() {
+                    self.set_state(State::LoggingIn, None, now);
+                }
+                worked
+            }
+        }
+    }
+
+    #[inline]
+    pub fn flush(&mut self, now: Time, news: &mut Vec<LinkNews>) -> bool {
+        match &mut self.link {
+            Link::Nvme(link) => link.flush(now, news),
+            _ => false,
+        }
+    }
+
+    /// The protocol says that the association is up.
+    pub fn came_up(&mut self, now: Time) {
+        if let Link::Nvme(link) = &self.link {
+            if let Some((local, remote)) = link.addrs() {
+                self.nexus.local_addr = local;
+                self.nexus.remote_addr = remote;
+            }
+            self.units = link.units();
+            self.last_controller = link.controller_name();
+            self.last_timing = link.timing();
+        }
+        if self.state != State::Up {
+            self.set_state(State::Up, None, now);
+        }
+        self.counters.logins += 1;
+    }
+
+    pub fn refresh_units(&mut self) {
+        if let Link::Nvme(link) = &self.link {
+            self.units = link.units();
+        }
+    }
+
+    /// Goes down: every request still in flight is handed to `f`, connections are reset, and the
+    /// next attempt is planned. Returns whether it had been up.
+    pub fn go_down(
+        &mut self,
+        reason: DownReason,
+        alone: bool,
+        rng: &mut Rng,
+        now: Time,
+        done: &mut Vec<(Token, Outcome)>,
+        f: impl FnMut(Token),
+    ) -> bool {
+        let was_up = matches!(self.state, State::Up | State::Draining);
+        match std::mem::replace(&mut self.link, Link::None) {
+            Link::Nvme(link) => link.tear_down(now, done, f),
+            // Stopped for good with nothing in flight: its memory or descriptor goes at once.
+            Link::Local(device)
+                if device.in_flight() == 0 && reason == DownReason::Administrative =>
+            {
+                drop(device)
+            }
+            other => self.link = other,
+        }
+        self.units.clear();
+        if was_up {
+            self.counters.losses += 1;
+            self.down_since = now;
+        }
+        // A target that breaks off while we say goodbye has said it too.
+        let stop = reason == DownReason::Administrative || self.state == State::Draining;
+        if stop {
+            self.set_state(State::Stopped, Some(reason), now);
+        } else if self.state == State::Backoff {
+            // A failed start: only the reason is news.
+            self.reason = Some(reason);
+        } else {
+            self.set_state(State::Backoff, Some(reason), now);
+        }
+        self.retry_at = now + self.back_off(alone, rng, now);
+        was_up
+    }
+
+    /// Invariant I9: the first retry comes at once, then back-off with jitter, up to a cap that
+    /// depends on whether a sibling carries the I/O meanwhile. The delay is an eighth of the outage
+    /// so far, so that a nexus that is back is used again soon, measured by how long it was gone.
+    fn back_off(&self, alone: bool, rng: &mut Rng, now: Time) -> Duration {
+        let cap = if alone {
+            limits::RECONNECT_CAP_ALONE
+        } else {
+            limits::RECONNECT_CAP_SIBLING
+        };
+        let full = (now.since(self.down_since) / 8).clamp(limits::RECONNECT_FIRST, cap);
+        let nanos = full.as_nanos() as u64;
+        Duration::from_nanos(nanos / 2 + rng.below(nanos / 2 + 1))
+    }
+
+    /// Something outside says that a try may pay now (a link came up).
+    pub fn retry_now(&mut self, now: Time) {
+        if self.state == State::Backoff {
+            self.retry_at = now;
+        }
+    }
+
+    /// Starts an orderly end; `ShutdownDone` or a loss follows.
+    pub fn drain(&mut self, now: Time) {
+        if self.state == State::Up {
+            self.set_state(State::Draining, Some(DownReason::Administrative), now);
+            if let Link::Nvme(link) = &mut self.link {
+                link.shutdown(now);
+            }
+        }
+    }
+
+    pub fn start_ccr(&mut self, name: ControllerName, tag: u32, now: Time) -> bool {
+        match &mut self.link {
+            Link::Nvme(link) if self.state == State::Up => link.start_ccr(name, tag, now),
+            _ => false,
+        }
+    }
+
+    pub fn reread_access(&mut self, now: Time) {
+        if let (Link::Nvme(link), State::Up) = (&mut self.link, self.state) {
+            link.reread_access(now);
+        }
+    }
+
+    pub fn next_deadline(&self) -> Time {
+        match (&self.link, self.state) {
+            (_, State::Idle | State::Backoff) => self.retry_at,
+            (Link::Nvme(link), _) => link.next_deadline(),
+            // What is done already must not wait out a sleep.
+            (Link::Local(device), State::Up | State::Draining) if device.must_poll() => Time::ZERO,
+            _ => Time::NEVER,
+        }
+    }
+
+    pub fn fds(&self, out: &mut Vec<(std::os::fd::RawFd, bool)>) {
+        match &self.link {
+            Link::Nvme(link) => link.fds(out),
+            Link::Local(d) => out.extend(d.fd().map(|fd| (fd, false))),
+            Link::None => {}
+        }
+    }
+
+    pub fn copied_bytes_large(&self) -> u64 {
+        match &self.link {
+            Link::Nvme(link) => link.copied_bytes_large(),
+            _ => 0,
+        }
+    }
+}
+
+/// A local device as a unit: always accessible, and nothing to choose between.
+fn local_unit(device: &LocalDevice) -> Unit {
+    let u = device.unit();
+    Unit {
+        nsid: 1,
+        identity: u.identity.clone(),
+        block_size: u.block_size,
+        blocks: u.blocks,
+        max_transfer: u32::MAX,
+        volatile_cache: u.volatile_cache,
+        discard: u.discard,
+        write_zeroes: u.write_zeroes,
+        compare: u.compare,
+        compare_and_write: u.compare,
+        group: 0,
+        access: AccessState::Optimized,
+        access_raw: 0,
+        asymmetric: false,
+    }
+}

@@ -1,0 +1,103 @@
+//! Makes connections: over TCP, or in a network in memory.
+
+use super::url::NvmeTcpSpec;
+use crate::base::clock::Time;
+use crate::transport::Conn;
+use crate::transport::pipe::PipeNet;
+use crate::transport::tcp::{TcpConn, paces};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+/// How this reactor reaches portals.
+#[derive(Clone, Debug)]
+pub enum Dialer {
+    Tcp,
+    /// Portal names are looked up in a simulated network.
+    Pipe(PipeNet),
+}
+
+/// A name lookup or connection under way. The first connection of an association resolves the
+/// host; its further ones go to the same address.
+#[derive(Debug)]
+pub enum Dialing {
+    /// A name is being looked up, on a thread of its own because resolvers block.
+    Resolving(Receiver<io::Result<SocketAddr>>),
+    Connecting(Conn),
+}
+
+impl Dialer {
+    pub fn start(&self, spec: &NvmeTcpSpec, now: Time) -> io::Result<Dialing> {
+        match self {
+            Self::Pipe(net) => Ok(Dialing::Connecting(Conn::Pipe(
+                net.connect(&spec.portal(), now)?,
+            ))),
+            Self::Tcp if spec.host.parse::<std::net::IpAddr>().is_ok() => {
+                self.connect(spec, spec.resolve()?, now)
+            }
+            Self::Tcp => {
+                let (tx, rx) = channel();
+                let spec = spec.clone();
+                std::thread::Builder::new()
+                    .name("umpio-resolve".to_owned())
+                    .spawn(move || {
+                        // Nobody listens any more when the attempt was given up meanwhile.
+                        let _ = tx.send(spec.resolve());
+                    })?;
+                Ok(Dialing::Resolving(rx))
+            }
+        }
+    }
+
+    fn connect(&self, spec: &NvmeTcpSpec, to: SocketAddr, _now: Time) -> io::Result<Dialing> {
+        let conn = TcpConn::connect(to, &spec.tcp)?;
+        if let Some(cc) = conn
+            .congestion()
+            .filter(|cc| paces(cc) && spec.tcp.congestion.is_none())
+        {
+            warn_once(&cc);
+        }
+        Ok(Dialing::Connecting(Conn::Tcp(conn)))
+    }
+
+    /// Advances a dial; the connection when it is established.
+    pub fn poll(
+        &self,
+        dialing: &mut Option<Dialing>,
+        spec: &NvmeTcpSpec,
+        now: Time,
+    ) -> io::Result<Option<Conn>> {
+        match dialing {
+            None => Ok(None),
+            Some(Dialing::Resolving(rx)) => {
+                match rx.try_recv() {
+                    Ok(found) => *dialing = Some(self.connect(spec, found?, now)?),
+                    Err(TryRecvError::Empty) => {}
+                    Err(TryRecvError::Disconnected) => {
+                        return Err(io::Error::other("the name lookup ended without an answer"));
+                    }
+                }
+                Ok(None)
+            }
+            Some(Dialing::Connecting(conn)) => {
+                if !conn.poll_connect(now)? {
+                    return Ok(None);
+                }
+                match dialing.take() {
+                    Some(Dialing::Connecting(conn)) => Ok(Some(conn)),
+                    _ => unreachable!("matched above"),
+                }
+            }
+        }
+    }
+}
+
+fn warn_once(cc: &str) {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            "the system's default congestion control '{cc}' paces its packets, which costs throughput on short \
+             paths; add cc=cubic to the path URLs (or change net.ipv4.tcp_congestion_control) unless that is wanted"
+        );
+    });
+}

@@ -1,0 +1,422 @@
+//! All associations of one reactor, and the losses that are not settled yet.
+
+use super::association::Association;
+use super::dialer::Dialer;
+use super::local::LocalDevice;
+use super::loss::{CcrState, Loss, LossId, Proof};
+use super::nvme_link::{HostIdentity, LinkNews};
+use super::outcome::Outcome;
+use super::reason::DownReason;
+use super::state::State;
+use super::url::NexusSpec;
+use crate::base::clock::Time;
+use crate::base::error::IoError;
+use crate::base::request::{LossClass, Token};
+use crate::base::rng::Rng;
+use std::time::Duration;
+
+/// Index of an association in its reactor.
+pub type AssociationIx = usize;
+
+/// What happened to paths, for `lun` to act on. Completions travel apart, in `done`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum PathEvent {
+    /// The association logged in; its units are known.
+    Up(AssociationIx),
+    /// It is gone, with the requests that were in flight already in `done`.
+    Down(AssociationIx),
+    /// Access states changed.
+    Access(AssociationIx),
+    /// Units came, went or changed size.
+    Units(AssociationIx),
+    /// Nothing of this loss can be executed any more, and why.
+    FenceOpen(LossId, Proof),
+}
+
+/// How often a sibling that can reset a lost controller is looked for while there is none.
+const CCR_LOOK: Duration = Duration::from_millis(2);
+
+/// The associations of one reactor.
+#[derive(Debug)]
+pub struct PathSet {
+    associations: Vec<Association>,
+    losses: Vec<Loss>,
+    next_loss: u64,
+    next_ccr_tag: u32,
+    /// Tag of a reset asked for, and the loss it is to prove.
+    ccr_asked: Vec<(u32, LossId)>,
+    dialer: Dialer,
+    host: HostIdentity,
+    rng: Rng,
+    /// Completions of this turn.
+    pub done: Vec<(Token, Outcome)>,
+    /// Events of this turn.
+    pub events: Vec<PathEvent>,
+    local_done: Vec<(Token, Result<(), IoError>)>,
+    news: Vec<LinkNews>,
+    orphans: Vec<Token>,
+    /// Test only: losses are taken as proven at once, which lets ghost writes through.
+    fence_off: bool,
+}
+
+impl PathSet {
+    pub fn new(dialer: Dialer, host: HostIdentity, seed: u64) -> Self {
+        Self {
+            associations: Vec::new(),
+            losses: Vec::new(),
+            next_loss: 1,
+            next_ccr_tag: 1,
+            ccr_asked: Vec::new(),
+            dialer,
+            host,
+            rng: Rng::new(seed),
+            done: Vec::new(),
+            events: Vec::new(),
+            local_done: Vec::new(),
+            news: Vec::new(),
+            orphans: Vec::new(),
+            fence_off: false,
+        }
+    }
+
+    /// Switches the fence off: every loss counts as proven. Only for showing that tests notice.
+    pub fn switch_fence_off(&mut self) {
+        self.fence_off = true;
+    }
+
+    /// The association of a nexus, made when it is new: LUNs on one nexus share it.
+    ///
+    /// # Errors
+    /// A local device that cannot be opened.
+    pub fn attach(
+        &mut self,
+        spec: &NexusSpec,
+        local: Option<LocalDevice>,
+        now: Time,
+    ) -> AssociationIx {
+        let key = spec.key();
+        let found = self
+            .associations
+            .iter()
+            .position(|a| a.nexus.key == key && !a.is_ending());
+        let ix = found.unwrap_or_else(|| {
+            self.associations
+                .push(Association::new(spec.clone(), local, now));
+            self.associations.len() - 1
+        });
+        self.associations[ix].users += 1;
+        ix
+    }
+
+    /// One LUN less uses it; the last one drains it.
+    pub fn detach(&mut self, ix: AssociationIx, now: Time) {
+        let a = &mut self.associations[ix];
+        assert!(a.users > 0, "an association is detached once per attach");
+        a.users -= 1;
+        if a.users == 0 {
+            if a.state() == State::Up {
+                a.drain(now);
+            } else if a.state() != State::Stopped {
+                self.take_down(ix, DownReason::Administrative, now);
+            }
+        }
+    }
+
+    pub fn get(&self, ix: AssociationIx) -> &Association {
+        &self.associations[ix]
+    }
+
+    pub fn len(&self) -> usize {
+        self.associations.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.associations.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Association> {
+        self.associations.iter()
+    }
+
+    pub fn losses(&self) -> &[Loss] {
+        &self.losses
+    }
+
+    #[inline]
+    pub fn submit(
+        &mut self,
+        ix: AssociationIx,
+        nsid: u32,
+        token: Token,
+        now: Time,
+    ) -> Result<(), Token> {
+        self.associations[ix].submit(nsid, token, now)
+    }
+
+    pub fn reread_access(&mut self, ix: AssociationIx, now: Time) {
+        self.associations[ix].reread_access(now);
+    }
+
+    /// One turn of everything that receives. Returns whether anything was done.
+    pub fn poll(&mut self, now: Time) -> bool {
+        let mut worked = false;
+        for ix in 0..self.associations.len() {
+            worked |= self.associations[ix].poll(
+                &self.dialer,
+                &self.host,
+                now,
+                &mut self.done,
+                &mut self.local_done,
+                &mut self.news,
+            );
+            if !self.news.is_empty() {
+                self.digest_news(ix, now);
+            }
+        }
+        if !self.losses.is_empty() {
+            self.poll_losses(now);
+        }
+        worked
+    }
+
+    /// Sends what was submitted since the last turn.
+    pub fn flush(&mut self, now: Time) -> bool {
+        let mut worked = false;
+        for ix in 0..self.associations.len() {
+            worked |= self.associations[ix].flush(now, &mut self.news);
+            if !self.news.is_empty() {
+                self.digest_news(ix, now);
+            }
+        }
+        worked
+    }
+
+    fn digest_news(&mut self, ix: AssociationIx, now: Time) {
+        let mut news = std::mem::take(&mut self.news);
+        for item in news.drain(..) {
+            match item {
+                LinkNews::Up => {
+                    self.associations[ix].came_up(now);
+                    self.events.push(PathEvent::Up(ix));
+                }
+                LinkNews::Access => {
+                    self.associations[ix].refresh_units();
+                    self.events.push(PathEvent::Access(ix));
+                }
+                LinkNews::Units => {
+                    self.associations[ix].refresh_units();
+                    self.events.push(PathEvent::Units(ix));
+                }
+                LinkNews::CcrAnswered { tag, proven } => self.ccr_answered(tag, proven, now),
+                LinkNews::ShutdownDone => self.take_down(ix, DownReason::Administrative, now),
+                LinkNews::Down(reason) => {
+                    // Several connections of one association may report the same end.
+                    if !matches!(
+                        self.associations[ix].state(),
+                        State::Backoff | State::Stopped
+                    ) || self.associations[ix].units().is_empty()
+                    {
+                        self.take_down(ix, reason, now);
+                    }
+                    break;
+                }
+            }
+        }
+        news.clear();
+        self.news = news;
+    }
+
+    /// Takes an association down; requests in flight come back through `done`, and a loss is
+    /// opened when one of them may still change data.
+    pub fn take_down(&mut self, ix: AssociationIx, reason: DownReason, now: Time) {
+        let alone = !self
+            .associations
+            .iter()
+            .enumerate()
+            .any(|(i, a)| i != ix && a.state() == State::Up);
+        let orderly = reason == DownReason::Administrative
+            && self.associations[ix].state() == State::Draining;
+        let controller = self.associations[ix].last_controller;
+        let timing = self.associations[ix].last_timing;
+        let subsystem = self.associations[ix].nexus.subsystem().map(str::to_owned);
+        let mut orphans = std::mem::take(&mut self.orphans);
+        let was_up = self.associations[ix].go_down(
+            reason,
+            alone,
+            &mut self.rng,
+            now,
+            &mut self.done,
+            |token| orphans.push(token),
+        );
+
+        let dangerous = orphans
+            .iter()
+            .any(|t| t.on_wire && t.op.loss_class() != LossClass::Free);
+        let id = LossId(self.next_loss);
+        if dangerous {
+            self.next_loss += 1;
+        }
+        for token in orphans.drain(..) {
+            let outcome = if token.on_wire {
+                Outcome::Lost(id)
+            } else {
+                Outcome::NotSent
+            };
+            self.done.push((token, outcome));
+        }
+        self.orphans = orphans;
+        if was_up {
+            self.events.push(PathEvent::Down(ix));
+        }
+        self.forget_ccr_through(ix, now);
+        if dangerous {
+            if orderly {
+                self.events
+                    .push(PathEvent::FenceOpen(id, Proof::OrderlyTeardown));
+            } else if self.fence_off {
+                self.events
+                    .push(PathEvent::FenceOpen(id, Proof::NoneAskedFor));
+            } else {
+                self.losses
+                    .push(Loss::new(id, ix, subsystem, controller, timing, now));
+            }
+        }
+    }
+
+    /// Looks for proofs: time bounds that have passed, siblings that can reset a controller.
+    fn poll_losses(&mut self, now: Time) {
+        let mut i = 0;
+        while i < self.losses.len() {
+            if now >= self.losses[i].bound_at {
+                let loss = self.losses.swap_remove(i);
+                self.events
+                    .push(PathEvent::FenceOpen(loss.id, Proof::TimeBound));
+                continue;
+            }
+            self.try_ccr(i, now);
+            i += 1;
+        }
+    }
+
+    fn try_ccr(&mut self, i: usize, now: Time) {
+        let CcrState::Wanted { not_before } = self.losses[i].ccr else {
+            return;
+        };
+        let (Some(name), Some(subsystem)) =
+            (self.losses[i].controller, self.losses[i].subsystem.clone())
+        else {
+            return;
+        };
+        if now < not_before {
+            return;
+        }
+        // Any controller of the subsystem will do but the impacted one itself, which a new login
+        // of the same nexus is not: it has another instance number.
+        let candidates = (0..self.associations.len()).filter(|j| {
+            let a = &self.associations[*j];
+            a.state() == State::Up
+                && a.nexus.subsystem() == Some(&subsystem)
+                && a.last_controller != Some(name)
+        });
+        // A sibling nexus first: it is up already, and does not share the lost one's fate.
+        let order: Vec<usize> = candidates.collect();
+        let lost = self.losses[i].association;
+        let pick = order
+            .iter()
+            .copied()
+            .filter(|j| *j != lost)
+            .chain(order.iter().copied().filter(|j| *j == lost));
+        for j in pick
+            .skip(self.losses[i].ccr_failures as usize % order.len().max(1))
+            .chain(order.iter().copied())
+        {
+            let tag = self.next_ccr_tag;
+            if self.associations[j].start_ccr(name, tag, now) {
+                self.next_ccr_tag = self.next_ccr_tag.wrapping_add(1);
+                self.ccr_asked.push((tag, self.losses[i].id));
+                self.losses[i].ccr = CcrState::Asked { through: j };
+                return;
+            }
+        }
+        // Nobody can right now: look again soon, without keeping a sleeping reactor awake.
+        self.losses[i].ccr = CcrState::Wanted {
+            not_before: now + CCR_LOOK,
+        };
+    }
+
+    fn ccr_answered(&mut self, tag: u32, proven: bool, now: Time) {
+        let Some(at) = self.ccr_asked.iter().position(|(t, _)| *t == tag) else {
+            return;
+        };
+        let (_, id) = self.ccr_asked.swap_remove(at);
+        let Some(i) = self.losses.iter().position(|l| l.id == id) else {
+            return;
+        };
+        if proven {
+            self.losses.swap_remove(i);
+            self.events
+                .push(PathEvent::FenceOpen(id, Proof::CrossControllerReset));
+        } else {
+            self.losses[i].ccr_failed(now);
+        }
+    }
+
+    /// After an association went down: resets that were asked of it must be asked elsewhere.
+    fn forget_ccr_through(&mut self, ix: AssociationIx, now: Time) {
+        for loss in &mut self.losses {
+            if loss.ccr == (CcrState::Asked { through: ix }) {
+                loss.ccr = CcrState::Wanted { not_before: now };
+            }
+        }
+    }
+
+    /// A link came up somewhere: every association that waits to retry does so at once (I9).
+    pub fn retry_all_now(&mut self, now: Time) {
+        for a in &mut self.associations {
+            a.retry_now(now);
+        }
+    }
+
+    /// When `poll` has something to do even if nothing arrives.
+    pub fn next_deadline(&self) -> Time {
+        let associations = self
+            .associations
+            .iter()
+            .map(Association::next_deadline)
+            .min()
+            .unwrap_or(Time::NEVER);
+        let losses = self.losses.iter().map(|l| match l.ccr {
+            CcrState::Wanted { not_before } => not_before.min(l.bound_at),
+            _ => l.bound_at,
+        });
+        losses.min().unwrap_or(Time::NEVER).min(associations)
+    }
+
+    pub fn fds(&self, out: &mut Vec<(std::os::fd::RawFd, bool)>) {
+        for a in &self.associations {
+            a.fds(out);
+        }
+    }
+
+    /// Starts the orderly end of every association.
+    pub fn drain_all(&mut self, now: Time) {
+        for a in &mut self.associations {
+            a.drain(now);
+        }
+    }
+
+    /// Whether every association has ended or will not end by itself.
+    pub fn drained(&self) -> bool {
+        !self
+            .associations
+            .iter()
+            .any(|a| a.state() == State::Draining)
+    }
+
+    pub fn copied_bytes_large(&self) -> u64 {
+        self.associations
+            .iter()
+            .map(Association::copied_bytes_large)
+            .sum()
+    }
+}

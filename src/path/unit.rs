@@ -1,0 +1,29 @@
+//! A logical unit as one association sees it.
+
+use super::access::AccessState;
+use super::identity::Identity;
+
+/// What one association reports of one namespace or logical unit.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unit {
+    /// NVMe: the namespace id. Local: 1.
+    pub nsid: u32,
+    pub identity: Identity,
+    /// Bytes in a logical block.
+    pub block_size: u32,
+    pub blocks: u64,
+    /// Bytes in one command at most; `u32::MAX` when there is no limit.
+    pub max_transfer: u32,
+    pub volatile_cache: bool,
+    pub discard: bool,
+    pub write_zeroes: bool,
+    pub compare: bool,
+    pub compare_and_write: bool,
+    /// ANA group, or 0 where the target has none.
+    pub group: u32,
+    pub access: AccessState,
+    /// The access state as the target wrote it.
+    pub access_raw: u8,
+    /// The target reports access states at all.
+    pub asymmetric: bool,
+}

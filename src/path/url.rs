@@ -1,0 +1,341 @@
+//! Path URLs: `nvme-tcp://HOST[:4420]/SUBSYSTEM-NQN[?options]`, `mem:SIZE`, `null:SIZE`, `file:PATH`.
+
+use crate::base::limits;
+use crate::transport::tcp::TcpOptions;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::time::Duration;
+
+/// The default NVMe/TCP port (IANA, NVMe over TCP transport spec).
+pub const NVME_TCP_PORT: u16 = 4420;
+
+/// A URL that does not say what it should.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UrlError {
+    #[error(
+        "'{url}': unknown scheme; known are nvme-tcp://HOST[:PORT]/NQN, mem:SIZE, null:SIZE and file:PATH"
+    )]
+    Scheme { url: String },
+    #[error("'{url}': {what}")]
+    Malformed { url: String, what: String },
+    #[error("'{url}': unknown option '{option}'; known are {known}")]
+    Option {
+        url: String,
+        option: String,
+        known: &'static str,
+    },
+    #[error("'{url}': {option}={value} is not valid: {allowed}")]
+    Value {
+        url: String,
+        option: String,
+        value: String,
+        allowed: &'static str,
+    },
+}
+
+/// Where and how an NVMe/TCP subsystem is reached: everything that tells one nexus from another,
+/// and the settings of its associations.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NvmeTcpSpec {
+    pub host: String,
+    pub port: u16,
+    pub subsystem_nqn: String,
+    pub header_digest: bool,
+    pub data_digest: bool,
+    /// Keep-alive timeout asked for.
+    pub kato: Duration,
+    /// I/O queues of one association.
+    pub io_queues: u16,
+    /// Commands outstanding on one I/O queue.
+    pub depth: u16,
+    /// Whether SQ flow control stays on (off saves the target the SQHD bookkeeping).
+    pub sq_flow_control: bool,
+    pub tcp: TcpOptions,
+}
+
+/// How a path's nexus is reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum NexusSpec {
+    NvmeTcp(NvmeTcpSpec),
+    /// `mem:`, `null:` or `file:`, kept as written; `path::local` reads the rest.
+    Local(String),
+}
+
+/// One path as configured.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PathSpec {
+    pub url: String,
+    pub nexus: NexusSpec,
+    /// NVMe namespace; `None`: the only one there is.
+    pub nsid: Option<u32>,
+}
+
+const OPTIONS: &str = "nsid, src, iface, hdgst, ddgst, cc, kato, queues, depth, sqfc, sndbuf, rcvbuf, busy_poll, user_timeout";
+
+impl PathSpec {
+    /// # Errors
+    /// Says which part is wrong and what is allowed there.
+    pub fn parse(url: &str) -> Result<Self, UrlError> {
+        if let Some(rest) = url.strip_prefix("nvme-tcp://") {
+            return parse_nvme(url, rest);
+        }
+        if url.starts_with("mem:") || url.starts_with("null:") || url.starts_with("file:") {
+            return Ok(Self {
+                url: url.to_owned(),
+                nexus: NexusSpec::Local(url.to_owned()),
+                nsid: None,
+            });
+        }
+        Err(UrlError::Scheme {
+            url: url.to_owned(),
+        })
+    }
+}
+
+fn parse_nvme(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
+    let malformed = |what: &str| UrlError::Malformed {
+        url: url.to_owned(),
+        what: what.to_owned(),
+    };
+    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, nqn) = place
+        .split_once('/')
+        .ok_or_else(|| malformed("the subsystem NQN is missing after the host"))?;
+    if nqn.is_empty() || nqn.len() > 223 {
+        return Err(malformed("the subsystem NQN must have 1 to 223 bytes"));
+    }
+    let (host, port) = split_authority(authority).map_err(|what| malformed(&what))?;
+    let mut spec = NvmeTcpSpec {
+        host,
+        port: port.unwrap_or(NVME_TCP_PORT),
+        subsystem_nqn: nqn.to_owned(),
+        header_digest: false,
+        data_digest: false,
+        kato: Duration::from_secs(5),
+        io_queues: 1,
+        depth: limits::NVME_QUEUE_DEPTH,
+        sq_flow_control: false,
+        tcp: TcpOptions::default(),
+    };
+    let mut nsid = None;
+    for item in query.split('&').filter(|i| !i.is_empty()) {
+        let (key, value) = item.split_once('=').unwrap_or((item, "1"));
+        let bad = |allowed: &'static str| UrlError::Value {
+            url: url.to_owned(),
+            option: key.to_owned(),
+            value: value.to_owned(),
+            allowed,
+        };
+        match key {
+            "nsid" => {
+                let n = value
+                    .parse::<u32>()
+                    .ok()
+                    .filter(|n| (1..0xFFFF_FFFF).contains(n));
+                nsid = Some(n.ok_or_else(|| bad("a namespace id from 1 to 4294967294"))?);
+            }
+            "src" => {
+                spec.tcp.source = Some(value.parse::<IpAddr>().map_err(|_| bad("an IP address"))?)
+            }
+            "iface" => spec.tcp.interface = Some(value.to_owned()),
+            "hdgst" => spec.header_digest = flag(value).ok_or_else(|| bad("0 or 1"))?,
+            "ddgst" => spec.data_digest = flag(value).ok_or_else(|| bad("0 or 1"))?,
+            "sqfc" => spec.sq_flow_control = flag(value).ok_or_else(|| bad("0 or 1"))?,
+            "cc" => spec.tcp.congestion = Some(value.to_owned()),
+            "kato" => {
+                let ms = value
+                    .parse::<u32>()
+                    .map_err(|_| bad("milliseconds; 0 switches keep-alive off"))?;
+                spec.kato = Duration::from_millis(u64::from(ms));
+            }
+            "queues" => {
+                spec.io_queues = value
+                    .parse()
+                    .ok()
+                    .filter(|n| (1..=64).contains(n))
+                    .ok_or_else(|| bad("1 to 64 I/O queues"))?;
+            }
+            "depth" => {
+                spec.depth = value
+                    .parse()
+                    .ok()
+                    .filter(|n| (2..=1024).contains(n))
+                    .ok_or_else(|| bad("2 to 1024 commands"))?;
+            }
+            "sndbuf" => spec.tcp.send_buffer = Some(value.parse().map_err(|_| bad("bytes"))?),
+            "rcvbuf" => spec.tcp.receive_buffer = Some(value.parse().map_err(|_| bad("bytes"))?),
+            "busy_poll" => {
+                spec.tcp.busy_poll_us = Some(value.parse().map_err(|_| bad("microseconds"))?)
+            }
+            "user_timeout" => {
+                spec.tcp.user_timeout_ms = Some(value.parse().map_err(|_| bad("milliseconds"))?)
+            }
+            _ => {
+                return Err(UrlError::Option {
+                    url: url.to_owned(),
+                    option: key.to_owned(),
+                    known: OPTIONS,
+                });
+            }
+        }
+    }
+    Ok(PathSpec {
+        url: url.to_owned(),
+        nexus: NexusSpec::NvmeTcp(spec),
+        nsid,
+    })
+}
+
+fn flag(value: &str) -> Option<bool> {
+    match value {
+        "1" => Some(true),
+        "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`.
+fn split_authority(text: &str) -> Result<(String, Option<u16>), String> {
+    let port = |p: &str| {
+        p.parse::<u16>()
+            .ok()
+            .filter(|p| *p != 0)
+            .ok_or_else(|| format!("'{p}' is not a port (1 to 65535)"))
+    };
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, after) = rest
+            .split_once(']')
+            .ok_or("'[' without ']' around an IPv6 address")?;
+        return match after.strip_prefix(':') {
+            Some(p) => Ok((host.to_owned(), Some(port(p)?))),
+            None if after.is_empty() => Ok((host.to_owned(), None)),
+            None => Err(format!("'{after}' after the IPv6 address")),
+        };
+    }
+    if text.matches(':').count() > 1 {
+        return Err("an IPv6 address stands in brackets: [::1]:4420".to_owned());
+    }
+    let (host, p) = match text.split_once(':') {
+        Some((h, p)) => (h, Some(port(p)?)),
+        None => (text, None),
+    };
+    if host.is_empty() {
+        return Err("the host is missing".to_owned());
+    }
+    Ok((host.to_owned(), p))
+}
+
+impl NvmeTcpSpec {
+    /// The socket address, asked of the resolver where the host is a name.
+    ///
+    /// # Errors
+    /// The resolver's, with the name that was looked up.
+    pub fn resolve(&self) -> std::io::Result<SocketAddr> {
+        if let Ok(ip) = self.host.parse::<IpAddr>() {
+            return Ok(SocketAddr::new(ip, self.port));
+        }
+        let none = || {
+            std::io::Error::new(
+                std::io::ErrorKind::NotFound,
+                format!("'{}' has no address", self.host),
+            )
+        };
+        (self.host.as_str(), self.port)
+            .to_socket_addrs()?
+            .next()
+            .ok_or_else(none)
+    }
+
+    /// `HOST:PORT`, with brackets where needed: the name of the portal.
+    pub fn portal(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl NexusSpec {
+    /// What makes this nexus itself: two paths with an equal key share the nexus.
+    pub fn key(&self) -> String {
+        match self {
+            Self::Local(url) => url.clone(),
+            Self::NvmeTcp(s) => format!(
+                "nvme-tcp|{}|{}|{}|{}",
+                s.tcp.source.map_or_else(String::new, |ip| ip.to_string()),
+                s.tcp.interface.as_deref().unwrap_or(""),
+                s.portal(),
+                s.subsystem_nqn
+            ),
+        }
+    }
+
+    /// The stable 64-bit id of the nexus (DsmPathId): FNV-1a of its key, never 0.
+    pub fn id(&self) -> u64 {
+        let hash = self.key().bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3)
+        });
+        if hash == 0 { 1 } else { hash }
+    }
+}
+
+impl fmt::Display for PathSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nvme(url: &str) -> (NvmeTcpSpec, Option<u32>) {
+        let p = PathSpec::parse(url).unwrap();
+        let NexusSpec::NvmeTcp(s) = p.nexus else {
+            panic!("not nvme: {url}")
+        };
+        (s, p.nsid)
+    }
+
+    #[test]
+    fn full_url() {
+        let (s, nsid) = nvme(
+            "nvme-tcp://10.0.0.1:4421/nqn.2026-01.x:s?nsid=3&src=10.0.0.9&iface=eth1&hdgst=1&ddgst=1&cc=cubic",
+        );
+        assert_eq!((s.host.as_str(), s.port, nsid), ("10.0.0.1", 4421, Some(3)));
+        assert_eq!(s.subsystem_nqn, "nqn.2026-01.x:s");
+        assert!(s.header_digest && s.data_digest);
+        assert_eq!(s.tcp.interface.as_deref(), Some("eth1"));
+        assert_eq!(s.tcp.congestion.as_deref(), Some("cubic"));
+    }
+
+    #[test]
+    fn ipv6_in_brackets_and_the_default_port() {
+        let (s, _) = nvme("nvme-tcp://[fd00::1]/nqn.a");
+        assert_eq!((s.host.as_str(), s.port), ("fd00::1", 4420));
+        assert_eq!(s.portal(), "[fd00::1]:4420");
+        assert!(PathSpec::parse("nvme-tcp://fd00::1:4420/nqn.a").is_err());
+    }
+
+    #[test]
+    fn the_id_depends_on_what_makes_the_nexus_and_on_nothing_else() {
+        let id = |u: &str| PathSpec::parse(u).unwrap().nexus.id();
+        assert_eq!(
+            id("nvme-tcp://h:1/n?nsid=1"),
+            id("nvme-tcp://h:1/n?nsid=2&hdgst=1")
+        );
+        assert_ne!(id("nvme-tcp://h:1/n"), id("nvme-tcp://h:2/n"));
+        assert_ne!(id("nvme-tcp://h:1/n"), id("nvme-tcp://h:1/n?src=1.2.3.4"));
+    }
+
+    #[test]
+    fn errors_name_what_is_wrong() {
+        let text = |u: &str| PathSpec::parse(u).unwrap_err().to_string();
+        assert!(text("http://x").contains("unknown scheme"));
+        assert!(text("nvme-tcp://h").contains("NQN is missing"));
+        assert!(text("nvme-tcp://h:99999/n").contains("not a port"));
+        assert!(text("nvme-tcp://h/n?nsid=0").contains("namespace id from 1"));
+        assert!(text("nvme-tcp://h/n?foo=1").contains("unknown option 'foo'"));
+    }
+}

@@ -1,0 +1,177 @@
+//! Options drawn from the seed. Each run switches some faults and features off altogether
+//! ("swarm testing"): a run with only cuts goes deeper into cuts than one with everything.
+
+use super::faults::FaultMenu;
+use super::workload::LoadSpec;
+use crate::base::rng::{Rng, derive};
+use crate::lun::policy::{Policy, PolicySpec, VendorPolicy};
+use std::time::Duration;
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// All that decides a run besides the seed's own streams.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Setup {
+    pub seed: u64,
+    /// Planes that use the target: reactors of one host, or hosts.
+    pub hosts: usize,
+    pub luns: usize,
+    /// Portals with a path from the start, and portals for paths added later.
+    pub portals: usize,
+    pub spare: usize,
+    /// Blocks of 512 bytes of each LUN.
+    pub blocks: u64,
+    /// Keep Alive Timeout that the hosts ask for; zero: none, and no bound on a loss.
+    pub kato: Duration,
+    /// Command Quiesce Time that the target reports.
+    pub cqt_ms: u16,
+    /// The target knows Cross-Controller Reset.
+    pub ccr: bool,
+    /// Any command counts as Keep Alive.
+    pub traffic_keep_alive: bool,
+    /// The target's largest transfer: 2^mdts × 4 KiB.
+    pub mdts: u8,
+    pub capsule_data: u32,
+    pub queues: u16,
+    pub depth: u16,
+    pub header_digest: bool,
+    pub data_digest: bool,
+    pub sq_flow_control: bool,
+    pub policy: Option<PolicySpec>,
+    /// How long a request waits for a path before it fails.
+    pub park_max: Duration,
+    /// How long faults happen.
+    pub active: Duration,
+    pub load: LoadSpec,
+    pub faults: FaultMenu,
+    /// Test only: losses count as proven at once.
+    pub fence: bool,
+}
+
+impl Setup {
+    /// A calm, small world with two portals, for scenarios to change.
+    pub fn plain(seed: u64) -> Self {
+        Self {
+            seed,
+            hosts: 1,
+            luns: 1,
+            portals: 2,
+            spare: 0,
+            blocks: 64,
+            kato: ms(500),
+            cqt_ms: 100,
+            ccr: true,
+            traffic_keep_alive: false,
+            mdts: 8,
+            capsule_data: 8192,
+            queues: 1,
+            depth: 32,
+            header_digest: false,
+            data_digest: false,
+            sq_flow_control: false,
+            policy: None,
+            park_max: ms(2000),
+            active: ms(2000),
+            load: LoadSpec {
+                depth: 8,
+                think: ms(5),
+                burst: 4,
+                read_percent: 40,
+                other_percent: 0,
+                small: 4,
+                large_percent: 0,
+                large: 16,
+                overlap: false,
+            },
+            faults: FaultMenu {
+                gap: ms(100),
+                lasts: ms(300),
+                delay_max: ms(5),
+                ..FaultMenu::default()
+            },
+            fence: true,
+        }
+    }
+
+    /// The run that a seed stands for.
+    pub fn draw(seed: u64) -> Self {
+        let mut r = Rng::new(derive(seed, 0x5E7));
+        let r = &mut r;
+        let small_world = r.chance(1, 2);
+        Self {
+            hosts: if r.chance(1, 4) { 2 } else { 1 },
+            luns: if r.chance(1, 3) { 2 } else { 1 },
+            portals: r.between(2, 4) as usize,
+            spare: r.below(2) as usize,
+            blocks: if small_world { r.between(16, 48) } else { 256 },
+            kato: if r.chance(1, 10) {
+                Duration::ZERO
+            } else {
+                ms(r.between(150, 1500))
+            },
+            cqt_ms: *pick(r, &[0, 20, 100, 700]),
+            ccr: r.chance(1, 2),
+            traffic_keep_alive: r.chance(1, 4),
+            mdts: *pick(r, &[1, 2, 5, 8]),
+            capsule_data: *pick(r, &[0, 512, 4096, 8192]),
+            queues: *pick(r, &[1, 1, 2, 3]),
+            depth: *pick(r, &[2, 4, 16, 64]),
+            header_digest: r.chance(1, 3),
+            data_digest: r.chance(1, 3),
+            sq_flow_control: r.chance(1, 3),
+            policy: draw_policy(r),
+            park_max: ms(*pick(r, &[300, 1000, 3000, 8000])),
+            active: ms(r.between(1500, 4000)),
+            load: draw_load(r, small_world),
+            faults: draw_faults(r),
+            ..Self::plain(seed)
+        }
+    }
+}
+
+fn pick<'a, T>(r: &mut Rng, from: &'a [T]) -> &'a T {
+    &from[r.below(from.len() as u64) as usize]
+}
+
+fn draw_policy(r: &mut Rng) -> Option<PolicySpec> {
+    match r.below(9) {
+        0 => None,
+        1 => Some(PolicySpec::vendor(VendorPolicy::Latency)),
+        2 => Some(PolicySpec::vendor(VendorPolicy::Share)),
+        n => Some(PolicySpec::new(Policy::ALL[(n - 3) as usize])),
+    }
+}
+
+fn draw_load(r: &mut Rng, small_world: bool) -> LoadSpec {
+    LoadSpec {
+        depth: *pick(r, &[1, 4, 16, 32]),
+        think: ms(*pick(r, &[2, 5, 10])),
+        burst: *pick(r, &[1, 2, 8]),
+        read_percent: *pick(r, &[20, 50, 70]),
+        other_percent: *pick(r, &[0, 10, 40]),
+        small: *pick(r, &[1, 2, 8]),
+        large_percent: *pick(r, &[0, 0, 5, 20]),
+        large: if small_world { 16 } else { 96 },
+        overlap: r.chance(1, 3),
+    }
+}
+
+fn draw_faults(r: &mut Rng) -> FaultMenu {
+    let mut weight = |often: u32| if r.chance(2, 3) { often } else { 0 };
+    FaultMenu {
+        cut: weight(3),
+        zombie: weight(6),
+        stall: weight(3),
+        delay: weight(2),
+        refuse: weight(2),
+        access: weight(3),
+        restart: weight(1),
+        policy: weight(2),
+        add_path: weight(1),
+        gap: ms(*pick(r, &[60, 150, 400])),
+        lasts: ms(*pick(r, &[30, 200, 600, 1500])),
+        delay_max: ms(*pick(r, &[1, 5, 30])),
+    }
+}
