@@ -1,7 +1,9 @@
 //! The fuzz targets, fed by a seeded generator: their seeds, damaged seeds, and noise. Bounded in
 //! time, so a slow machine tries less of the same sequence; a failing input is printed whole.
 //!
-//! `UMPIO_FUZZ_SECONDS=60 cargo test --test fuzz_seeds` goes on longer.
+//! `UMPIO_FUZZ_SECONDS=60 cargo test --test fuzz_seeds` goes on longer. For libFuzzer,
+//! `cargo test --test fuzz_seeds -- --ignored` writes the seeds to `fuzz/corpus`, from where
+//! `cargo fuzz run NAME` takes them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -109,5 +111,18 @@ fn every_target_has_a_binary_for_libfuzzer() {
             "{name}"
         );
         assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
+    }
+}
+
+#[test]
+#[ignore = "writes files: start corpora for cargo fuzz"]
+fn seeds_become_corpora() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    for target in TARGETS {
+        let dir = corpus.join(target.name);
+        std::fs::create_dir_all(&dir).expect("a directory in fuzz/corpus");
+        for (n, seed) in (target.seeds)().iter().enumerate() {
+            std::fs::write(dir.join(format!("seed-{n:02}")), seed).expect("a file there");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Small things everyone may import, and which import nobody but `sys`.
 
+pub mod ascii_json;
 pub mod clock;
 pub mod crc;
 pub mod error;

@@ -130,7 +130,7 @@ impl Engine {
 }
 
 /// What to do about a path that does not come up, from the words of its reason.
-fn advice(why: &str) -> &'static str {
+pub fn advice(why: &str) -> &'static str {
     let why = why.to_ascii_lowercase();
     let known = [
         (

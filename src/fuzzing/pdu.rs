@@ -82,6 +82,9 @@ fn again(repr: &Repr, digests: Digests, align: usize) {
     }
 }
 
+/// Puts a PDU into a buffer and returns its length.
+type Write<'a> = &'a dyn Fn(&mut [u8]) -> usize;
+
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let mut all = Vec::new();
     for bits in 0..4 {
@@ -104,7 +107,7 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
             digests,
             max_h2c_data: 4096,
         };
-        let writers: [&dyn Fn(&mut [u8]) -> usize; 8] = [
+        let writers: [Write<'_>; 8] = [
             &|b| ic.emit(b),
             &|b| resp.emit(b),
             &|b| CapsuleCmd::emit(&[1; 64], 0, digests, 4, b),

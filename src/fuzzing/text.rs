@@ -59,7 +59,9 @@ pub(super) fn local_seeds() -> Vec<Vec<u8>> {
 
 fn replayed(text: &str, check: bool) -> Result<String, ReplayError> {
     let mut out = Vec::new();
-    replay(text.lines().map(|l| Ok(l.to_owned())), &mut out, check)?;
+    // Unlike `lines`, keeps a carriage return at the end.
+    let lines = text.split_terminator('\n').map(|l| Ok(l.to_owned()));
+    replay(lines, &mut out, check)?;
     Ok(String::from_utf8(out).expect("lines of text and JSON"))
 }
 

@@ -237,6 +237,11 @@ impl Plane {
             .set_explicit(Some(super::policy::defaults::Setting::new(spec)))
     }
 
+    /// Starts the longest fence of a LUN's counters anew, for measuring one loss at a time.
+    pub fn reset_longest_fence(&mut self, id: ChannelId) {
+        self.channels[id.0 as usize].fence.counters.longest_ns = 0;
+    }
+
     /// Lowers the longest command of a LUN, in blocks; larger requests are split.
     pub fn limit_transfer(&mut self, id: ChannelId, blocks: u32) {
         if let Some(g) = &mut self.channels[id.0 as usize].geometry {

@@ -9,12 +9,14 @@
 //! - [`outcome`]: what a path says of a request;
 //! - [`loss`]: a lost association, and what proves that nothing of it is left executing;
 //! - [`set`]: all associations of one reactor;
+//! - [`link_watch`]: link changes, on which nexuses retry at once;
 //! - [`access`], [`identity`]: what a target says about a path, and which LUN it is.
 
 pub mod access;
 pub mod association;
 pub mod dialer;
 pub mod identity;
+pub mod link_watch;
 pub mod local;
 pub mod loss;
 pub mod nexus;

@@ -2,6 +2,7 @@
 
 use super::association::Association;
 use super::dialer::Dialer;
+use super::link_watch::LinkWatch;
 use super::local::LocalDevice;
 use super::loss::{CcrState, Loss, LossId, Proof};
 use super::nvme_link::{HostIdentity, LinkNews};
@@ -36,6 +37,9 @@ pub enum PathEvent {
 /// How often a sibling that can reset a lost controller is looked for while there is none.
 const CCR_LOOK: Duration = Duration::from_millis(2);
 
+/// How often link changes are looked at by a reactor that never sleeps.
+const LINK_LOOK: Duration = Duration::from_millis(5);
+
 /// The associations of one reactor.
 #[derive(Debug)]
 pub struct PathSet {
@@ -46,6 +50,9 @@ pub struct PathSet {
     /// Tag of a reset asked for, and the loss it is to prove.
     ccr_asked: Vec<(u32, LossId)>,
     dialer: Dialer,
+    /// Not in a simulated network.
+    links: Option<LinkWatch>,
+    next_link_look: Time,
     host: HostIdentity,
     rng: Rng,
     /// Completions of this turn.
@@ -67,6 +74,11 @@ impl PathSet {
             next_loss: 1,
             next_ccr_tag: 1,
             ccr_asked: Vec::new(),
+            links: match dialer {
+                Dialer::Tcp => LinkWatch::open(),
+                Dialer::Pipe(_) => None,
+            },
+            next_link_look: Time::ZERO,
             dialer,
             host,
             rng: Rng::new(seed),
@@ -175,6 +187,12 @@ impl PathSet {
         }
         if !self.losses.is_empty() {
             self.poll_losses(now);
+        }
+        if now >= self.next_link_look {
+            self.next_link_look = now + LINK_LOOK;
+            if self.links.as_ref().is_some_and(LinkWatch::changed) {
+                self.retry_all_now(now);
+            }
         }
         worked
     }
@@ -396,6 +414,7 @@ impl PathSet {
         for a in &self.associations {
             a.fds(out);
         }
+        out.extend(self.links.as_ref().map(|l| (l.fd(), false)));
     }
 
     /// Starts the orderly end of every association.

@@ -1,10 +1,11 @@
 //! One host (or one reactor of a host) of the simulated world: a plane and its caller.
 
 use super::checker::Checker;
+use super::failure::Wrong;
 use super::swarm::Setup;
 use super::target::{SUBSYSTEM, portal_address};
 use super::trace::{Kind, Trace};
-use super::workload::{Workload, Wrong};
+use super::workload::Workload;
 use crate::base::clock::Time;
 use crate::base::rng::derive;
 use crate::lun::channel::LunSettings;

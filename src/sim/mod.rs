@@ -1,7 +1,7 @@
 //! The deterministic simulator: the real data path in virtual time, under seeded faults.
 //!
 //! A seed decides everything: how the world is built ([`swarm`]), what the callers ask for
-//! ([`workload`]), and what goes wrong ([`faults`]). The hosts are real planes, the target is the
+//! ([`workload`]), and what goes wrong ([`faults`], [`schedule`]). The hosts are real planes, the target is the
 //! real embedded target, in between is the network in memory ([`crate::transport::pipe`]); the
 //! [`world`] gives them their turns and moves the clock. The [`checker`] knows what every block may
 //! hold. A failing seed is a complete bug report: running it again tells the same story.
@@ -14,23 +14,27 @@
 
 pub mod checker;
 pub mod content;
+pub mod failure;
 pub mod faults;
 pub mod host;
 #[cfg(test)]
 mod scenarios;
+pub mod schedule;
 pub mod swarm;
 pub mod target;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+pub mod violation;
 pub mod workload;
 pub mod world;
 
 use crate::base::clock::Time;
+use failure::Failure;
 use std::time::Duration;
 use swarm::Setup;
 use workload::Counts;
-use world::{Failure, World};
+use world::World;
 
 /// How seeds are run.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]

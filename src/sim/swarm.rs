@@ -27,8 +27,9 @@ pub struct Setup {
     pub kato: Duration,
     /// Command Quiesce Time that the target reports.
     pub cqt_ms: u16,
-    /// The target knows Cross-Controller Reset.
+    /// The target knows Cross-Controller Reset, and how many it does at a time.
     pub ccr: bool,
+    pub ccr_limit: u8,
     /// Any command counts as Keep Alive.
     pub traffic_keep_alive: bool,
     /// The target's largest transfer: 2^mdts × 4 KiB.
@@ -63,6 +64,7 @@ impl Setup {
             kato: ms(500),
             cqt_ms: 100,
             ccr: true,
+            ccr_limit: 4,
             traffic_keep_alive: false,
             mdts: 8,
             capsule_data: 8192,
@@ -100,7 +102,7 @@ impl Setup {
         let mut r = Rng::new(derive(seed, 0x5E7));
         let r = &mut r;
         let small_world = r.chance(1, 2);
-        Self {
+        let setup = Self {
             hosts: if r.chance(1, 4) { 2 } else { 1 },
             luns: if r.chance(1, 3) { 2 } else { 1 },
             portals: r.between(2, 4) as usize,
@@ -113,6 +115,7 @@ impl Setup {
             },
             cqt_ms: *pick(r, &[0, 20, 100, 700]),
             ccr: r.chance(1, 2),
+            ccr_limit: *pick(r, &[1, 4]),
             traffic_keep_alive: r.chance(1, 4),
             mdts: *pick(r, &[1, 2, 5, 8]),
             capsule_data: *pick(r, &[0, 512, 4096, 8192]),
@@ -127,7 +130,38 @@ impl Setup {
             load: draw_load(r, small_world),
             faults: draw_faults(r),
             ..Self::plain(seed)
+        };
+        match r.below(10) {
+            0 => setup.without_proof(),
+            1 | 2 => setup.with_slow_zombies(r),
+            _ => setup,
         }
+    }
+
+    /// No loss is ever proven: writes fail upward while their zombies are still under way.
+    fn without_proof(mut self) -> Self {
+        self.kato = Duration::ZERO;
+        self.ccr = false;
+        self.park_max = ms(100);
+        self.blocks = self.blocks.min(64);
+        self.load.large = 16;
+        self.faults.zombie = 6;
+        self.faults.lasts = ms(1000);
+        self
+    }
+
+    /// The time bound is all there is, and zombies come back close to it.
+    fn with_slow_zombies(mut self, r: &mut Rng) -> Self {
+        self.kato = ms(r.between(100, 300));
+        self.ccr = false;
+        self.cqt_ms = 20;
+        self.blocks = self.blocks.min(64);
+        self.load.large = 16;
+        self.faults.zombie = 9;
+        self.traffic_keep_alive = r.chance(1, 2);
+        self.queues = self.queues.max(2);
+        self.faults.lasts = self.kato * if self.traffic_keep_alive { 3 } else { 2 };
+        self
     }
 }
 

@@ -67,7 +67,7 @@ impl TargetActor {
             mdts: setup.mdts,
             capsule_data: setup.capsule_data,
             cqt_ms: setup.cqt_ms,
-            ccr_limit: if setup.ccr { 4 } else { 0 },
+            ccr_limit: if setup.ccr { setup.ccr_limit } else { 0 },
             traffic_keep_alive: setup.traffic_keep_alive,
             ..Limits::default()
         };

@@ -5,18 +5,18 @@
 //! Every buffer is overwritten the moment its request completes, so that anything which still
 //! reads it is seen as damage.
 
-use super::checker::{Checker, Seq, Violation};
+use super::checker::{Checker, Seq};
 use super::content::{BLOCK, WriteId, put};
+use super::failure::{Wrong, judge};
 use super::trace::{Kind, Trace};
 use crate::base::clock::Time;
 use crate::base::error::{ErrorKind, IoError};
-use crate::base::request::{LossClass, Op, Token};
+use crate::base::request::{Op, Token};
 use crate::base::rng::Rng;
 use crate::base::sg::SgList;
 use crate::lun::plane::Plane;
 use crate::lun::port::{PortId, Ports};
 use crate::sys::iobuf::IoBuf;
-use std::fmt;
 use std::time::Duration;
 
 /// What fills a buffer that belongs to nobody's request any more.
@@ -41,50 +41,6 @@ pub struct LoadSpec {
     pub large: u64,
     /// Writes may overlap other writes that are under way.
     pub overlap: bool,
-}
-
-/// What the caller must never see.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Wrong {
-    Data(Violation),
-    /// A request came back that was not outstanding.
-    Twice {
-        user: u64,
-    },
-    /// A request came back as something else than was handed in.
-    Altered {
-        user: u64,
-        what: &'static str,
-    },
-    /// It failed without having waited for as long as it may.
-    TooEarly {
-        op: Op,
-        after: Duration,
-        error: IoError,
-    },
-    /// It failed for a reason that no fault in the menu can cause.
-    Reason {
-        op: Op,
-        error: IoError,
-    },
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Data(v) => v.fmt(f),
-            Self::Twice { user } => write!(f, "request {user:#x} completed twice"),
-            Self::Altered { user, what } => {
-                write!(f, "request {user:#x} came back with another {what}")
-            }
-            Self::TooEarly { op, after, error } => {
-                write!(f, "a {} failed after only {after:?}: {error}", op.name())
-            }
-            Self::Reason { op, error } => {
-                write!(f, "a {} failed for no allowed reason: {error}", op.name())
-            }
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -313,7 +269,7 @@ impl Workload {
                 _ => {}
             }
             counts.failed += u64::from(error.kind != ErrorKind::Miscompare);
-            self.judge_failure(&slot, error, now)?;
+            judge(slot.op, error, now.since(slot.submitted), self.patience)?;
         } else {
             self.counts.done += 1;
         }
@@ -336,32 +292,6 @@ impl Workload {
         }
         plane.recycle(token);
         Ok(())
-    }
-
-    /// Every fault in the menu passes or leaves another path: nothing may fail before it has
-    /// waited for its full time, except what must not be sent twice.
-    fn judge_failure(&self, slot: &Slot, error: IoError, now: Time) -> Result<(), Wrong> {
-        let after = now.since(slot.submitted);
-        let op = slot.op;
-        match error.kind {
-            // A compare sees whatever concurrent writes have left.
-            ErrorKind::Miscompare if op == Op::Compare => Ok(()),
-            ErrorKind::OutcomeUnknown if op.loss_class() == LossClass::Never => Ok(()),
-            ErrorKind::OutcomeUnknown if op.loss_class() == LossClass::Free => {
-                Err(Wrong::Reason { op, error })
-            }
-            ErrorKind::NoPath
-            | ErrorKind::TimedOut
-            | ErrorKind::OutcomeUnknown
-            | ErrorKind::Device => {
-                if after >= self.patience {
-                    Ok(())
-                } else {
-                    Err(Wrong::TooEarly { op, after, error })
-                }
-            }
-            _ => Err(Wrong::Reason { op, error }),
-        }
     }
 
     fn draw_op(&mut self) -> Op {

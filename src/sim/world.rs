@@ -4,19 +4,20 @@
 //! that is due. Nothing reads a real clock and every choice comes from the seed, so a run can be
 //! repeated to the byte.
 
-use super::checker::{Checker, Violation};
-use super::faults::{Cut, Fault, Stage, heal, schedule};
+use super::checker::Checker;
+use super::failure::Failure;
+use super::faults::{Cut, Fault, heal};
 use super::host::Host;
+use super::schedule::{Stage, schedule};
 use super::swarm::Setup;
 use super::target::{TargetActor, portal_address};
 use super::trace::{Kind, Trace};
-use super::workload::{Counts, Wrong};
+use super::workload::Counts;
 use crate::base::clock::Time;
 use crate::base::request::Op;
 use crate::base::rng::{Rng, derive};
 use crate::transport::pipe::PipeNet;
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
 /// Turns of all actors at one instant at most; beyond that they chase each other's tails.
@@ -29,42 +30,6 @@ const STEP_MIN: Duration = Duration::from_micros(50);
 const STEP_MAX: Duration = Duration::from_millis(1);
 /// How often the LUNs' memory is looked at while something happens.
 const LOOK_EVERY: Duration = Duration::from_micros(500);
-
-/// Why a run is a failure.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Failure {
-    /// A host's caller saw what it must never see.
-    Caller { host: usize, wrong: Wrong },
-    /// The LUN's memory shows it.
-    Memory(Violation),
-    /// Actors that never come to rest.
-    Livelock,
-    /// Reads failed after all faults had ended and all paths were back.
-    Unhealed { reads: u64 },
-    /// Something did not happen in its time.
-    Stuck {
-        waiting_for: &'static str,
-        details: String,
-    },
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Caller { host, wrong } => write!(f, "host{host}: {wrong}"),
-            Self::Memory(v) => v.fmt(f),
-            Self::Livelock => f.write_str("the actors never come to rest"),
-            Self::Unhealed { reads } => write!(
-                f,
-                "{reads} reads failed though all paths are back and nothing is lost"
-            ),
-            Self::Stuck {
-                waiting_for,
-                details,
-            } => write!(f, "stuck, waiting for {waiting_for}: {details}"),
-        }
-    }
-}
 
 /// Everything in a run.
 #[derive(Debug)]
@@ -386,10 +351,13 @@ impl World {
                 l.hold_to_target = to_target;
                 l.hold_to_host = to_host;
             }),
-            Fault::Release { portal } => self.net.set_link(&portal_address(portal), |l| {
-                l.hold_to_target = false;
-                l.hold_to_host = false;
-            }),
+            Fault::Release { portal, spread } => {
+                let draw = derive(self.setup.seed, self.faults_done);
+                self.net.release(&portal_address(portal), now, |nth| {
+                    let most = spread.as_nanos() as u64;
+                    Duration::from_nanos(Rng::new(derive(draw, nth as u64)).between(0, most))
+                });
+            }
             Fault::Keep { portal, on } => self.target.keep(portal, on, now),
             Fault::Delay { portal, delay } => self
                 .net

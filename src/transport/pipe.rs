@@ -99,6 +99,17 @@ impl Lane {
         self.chunks.push_back((at, bytes));
     }
 
+    /// Nothing arrives before that time.
+    fn hold_until(&mut self, at: Time) {
+        for chunk in &mut self.chunks {
+            chunk.0 = chunk.0.max(at);
+        }
+        self.last_delivery = self.last_delivery.max(at);
+        if self.end != End::Open {
+            self.end_at = self.end_at.max(at);
+        }
+    }
+
     fn finish(&mut self, now: Time, delay: Duration) {
         if self.end == End::Open {
             self.end = End::Reset;
@@ -225,6 +236,27 @@ impl PipeNet {
             }
             for lane in &mut pair.lanes {
                 lane.finish(now, delay);
+            }
+        }
+    }
+
+    /// Lifts the holds of a link, connection by connection: what was under way on the n-th one
+    /// (oldest first) arrives `later(n)` from now. Switches do not forget in order.
+    pub fn release(&self, address: &str, now: Time, later: impl Fn(usize) -> Duration) {
+        let mut net = self.net();
+        let at = net.link(address);
+        let state = &mut net.links[at].1;
+        state.hold_to_target = false;
+        state.hold_to_host = false;
+        let Net { pairs, live, .. } = &mut *net;
+        let held = live
+            .iter()
+            .filter(|id| pairs[**id].link == at)
+            .copied()
+            .collect::<Vec<_>>();
+        for (n, id) in held.into_iter().enumerate() {
+            for lane in &mut pairs[id].lanes {
+                lane.hold_until(now + later(n));
             }
         }
     }

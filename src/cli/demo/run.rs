@@ -31,7 +31,11 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
     let mut stop = Stop::catch().map_err(|e| CliError::new("cannot catch signals").got(e))?;
     let target = Served::start(&ServeSpec {
         portals: HOSTS.iter().map(|host| portal(host)).collect(),
-        backing: "mem:64M".to_owned(),
+        lun: LunSpec {
+            name: "memory".to_owned(),
+            urls: vec!["mem:64M".to_owned()],
+            ..LunSpec::default()
+        },
         cpu: None,
     })?;
     eprintln!("target: 64 MiB of memory, served at");
@@ -97,6 +101,7 @@ fn portal(host: &str) -> Listen {
         nqn: NQN.to_owned(),
         group: 1,
         access: AccessState::Optimized,
+        congestion: None,
     }
 }
 

@@ -1,11 +1,16 @@
 //! Arguments of `umpio target`.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 
+use crate::cli::bench::args::parse_policy;
+use crate::cli::error::CliError;
+use crate::engine::reactor::LunSpec;
+use crate::lun::policy::PolicySpec;
 use crate::path::access::AccessState;
-use crate::path::local::LocalSpec;
+use crate::path::local::{LocalSpec, SpecError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -14,9 +19,28 @@ Examples:
     --listen 'nvme-tcp://10.0.0.1/nqn.2024-01.io.umpio:a?group=1&access=optimized' \\
     --listen 'nvme-tcp://10.0.1.1/nqn.2024-01.io.umpio:a?group=2&access=non-optimized'
 
+  umpio target --backing lun:array --policy least-queue-depth \\
+    --path nvme-tcp://10.0.0.1/nqn.2024-01.com.example:array \\
+    --path nvme-tcp://10.0.1.1/nqn.2024-01.com.example:array \\
+    --listen nvme-tcp://192.168.0.1/nqn.2024-01.io.umpio:gateway --rpc /run/umpio.sock
+
 Portals with the same NQN serve one subsystem; portals with the same group change their access
-state together. Port 0 takes a free port; the URLs to connect to are printed once the target
-listens. Runs until interrupted.";
+state together. cc=NAME sets their congestion control. Port 0 takes a free port; the URLs to connect to are printed once the target
+listens. Runs until interrupted.
+
+A null: device leaves in a buffer what was there, which over the network would be what others
+have read or written. So zero=1 is added to a null: that is served and does not say zero=0.
+
+--rpc is JSON-RPC 2.0, for the owner of the socket only (mode 0600). Methods:
+  target_status
+  target_set_access {group, state}: optimized, non_optimized, inaccessible, persistent_loss or
+                    change
+  target_set_fault  {portal, fault, ms}: none (all off), drop, delay (by ms), hold, reset (once)
+                    or refuse; portals count from 0
+  target_add_portal {address, group, state}
+  rpc_get_methods
+For example:
+  echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"target_status\"}' | nc -N -U /run/umpio.sock";
 
 /// Serve a LUN over NVMe/TCP
 #[derive(Clone, Debug, Args)]
@@ -26,10 +50,23 @@ pub struct TargetArgs {
     #[arg(long = "listen", value_name = "URL", required = true)]
     pub listen: Vec<Listen>,
 
-    /// What is served: mem:SIZE, null:SIZE (keeps nothing; add ?zero=1 where a reader must not
-    /// see old buffer contents) or file:PATH
+    /// What is served: mem:SIZE, null:SIZE (keeps nothing, reads as zeroes unless it says zero=0),
+    /// file:PATH, or lun:NAME, a LUN over the paths given by --path
     #[arg(long, value_name = "BACKING", value_parser = parse_backing)]
-    pub backing: String,
+    pub backing: Backing,
+
+    /// A path of lun:NAME; repeat it for each further path. Serving begins with the first that is
+    /// there
+    #[arg(long = "path", value_name = "URL")]
+    pub paths: Vec<String>,
+
+    /// Load-balance policy of lun:NAME: a name, a Windows abbreviation (RR, LQD...) or a number
+    #[arg(long, value_parser = parse_policy)]
+    pub policy: Option<PolicySpec>,
+
+    /// Take commands on this Unix socket
+    #[arg(long, value_name = "SOCKET")]
+    pub rpc: Option<PathBuf>,
 
     /// Pin the target to this CPU
     #[arg(long, value_name = "N")]
@@ -40,7 +77,7 @@ pub struct TargetArgs {
     pub json: bool,
 }
 
-/// A portal: `nvme-tcp://HOST[:PORT]/NQN[?group=N&access=STATE]`.
+/// A portal: `nvme-tcp://HOST[:PORT]/NQN[?group=N&access=STATE&cc=NAME]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listen {
     /// Host and port as they go to the resolver; IPv6 in brackets.
@@ -50,6 +87,8 @@ pub struct Listen {
     /// ANA group, 1 and up.
     pub group: u32,
     pub access: AccessState,
+    /// Congestion control of its connections; the system's default without.
+    pub congestion: Option<String>,
 }
 
 impl FromStr for Listen {
@@ -58,7 +97,7 @@ impl FromStr for Listen {
     fn from_str(url: &str) -> Result<Self, String> {
         let rest = url
             .strip_prefix("nvme-tcp://")
-            .ok_or("write a portal as nvme-tcp://HOST[:PORT]/NQN[?group=N&access=STATE]")?;
+            .ok_or("write a portal as nvme-tcp://HOST[:PORT]/NQN[?group=N&access=STATE&cc=NAME]")?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, nqn) = place
             .split_once('/')
@@ -73,6 +112,7 @@ impl FromStr for Listen {
             nqn: nqn.to_owned(),
             group: 1,
             access: AccessState::Optimized,
+            congestion: None,
         };
         for item in query.split('&').filter(|i| !i.is_empty()) {
             match item.split_once('=').unwrap_or((item, "")) {
@@ -84,8 +124,12 @@ impl FromStr for Listen {
                         .ok_or_else(|| format!("group={n}: a group is a number from 1 up"))?;
                 }
                 ("access", name) => listen.access = parse_access(name)?,
+                ("cc", "") => return Err("cc= wants a name, such as cubic".to_owned()),
+                ("cc", name) => listen.congestion = Some(name.to_owned()),
                 (key, _) => {
-                    return Err(format!("unknown option '{key}'; known are group, access"));
+                    return Err(format!(
+                        "unknown option '{key}'; known are group, access, cc"
+                    ));
                 }
             }
         }
@@ -134,11 +178,78 @@ fn split_authority(text: &str) -> Result<(String, u16), String> {
     Ok((host.to_owned(), port))
 }
 
-/// For clap: a backing, checked but kept as it was written.
-fn parse_backing(text: &str) -> Result<String, String> {
+/// What is served.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Backing {
+    /// A local path, by its URL.
+    Local(String),
+    /// A LUN over paths, by its name.
+    Lun(String),
+}
+
+/// For clap: a backing, with what is added to it when it is served.
+fn parse_backing(text: &str) -> Result<Backing, String> {
+    if let Some(name) = text.strip_prefix("lun:") {
+        let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if name.is_empty() || name.len() > 64 || !name.chars().all(good) {
+            return Err("a LUN's name has 1 to 64 letters, digits, '-', '_' or '.'".to_owned());
+        }
+        return Ok(Backing::Lun(name.to_owned()));
+    }
     match text.parse::<LocalSpec>() {
-        Ok(_) => Ok(text.to_owned()),
+        Ok(_) => Ok(Backing::Local(served(text))),
+        Err(SpecError::Scheme(_)) => Err(format!(
+            "'{text}' cannot be served; mem:SIZE, null:SIZE, file:PATH and lun:NAME can"
+        )),
         Err(e) => Err(e.to_string()),
+    }
+}
+
+/// A path as it is when others read what it gives: a `null:` that does not say otherwise is made
+/// to give zeroes, and not what some buffer held before.
+fn served(url: &str) -> String {
+    let options = url.split_once('?').map_or("", |(_, options)| options);
+    let says = options.split('&').any(|o| o.starts_with("zero="));
+    match url.parse() {
+        Ok(LocalSpec::Null { bytes, uuid, .. }) if !says => LocalSpec::Null {
+            bytes,
+            uuid,
+            zero: true,
+        }
+        .to_string(),
+        _ => url.to_owned(),
+    }
+}
+
+impl TargetArgs {
+    /// The LUN to open.
+    ///
+    /// # Errors
+    /// Arguments that do not go together.
+    pub fn lun(&self) -> Result<LunSpec, CliError> {
+        let (name, urls) = match &self.backing {
+            Backing::Local(_) if !self.paths.is_empty() || self.policy.is_some() => {
+                return Err(
+                    CliError::usage("--path and --policy are for a lun: backing")
+                        .advice("use --backing lun:NAME with them"),
+                );
+            }
+            Backing::Local(url) => ("backing", vec![url.clone()]),
+            Backing::Lun(name) if self.paths.is_empty() => {
+                return Err(CliError::usage(format!("lun:{name} has no path"))
+                    .advice("name each way to it with --path URL"));
+            }
+            Backing::Lun(name) => {
+                let urls = self.paths.iter().map(|url| served(url));
+                (name.as_str(), urls.collect())
+            }
+        };
+        Ok(LunSpec {
+            name: name.to_owned(),
+            urls,
+            policy: self.policy,
+            ..LunSpec::default()
+        })
     }
 }
 
@@ -153,6 +264,8 @@ mod tests {
             .expect("valid");
         assert_eq!((l.host.as_str(), l.port, l.group), ("::1", 0, 3));
         assert_eq!(l.access, AccessState::NonOptimized);
+        let l: Listen = "nvme-tcp://h/nqn.x?cc=cubic".parse().expect("valid");
+        assert_eq!(l.congestion.as_deref(), Some("cubic"));
         let l: Listen = "nvme-tcp://host/nqn.x".parse().expect("valid");
         assert_eq!(
             (l.port, l.group, l.access),
@@ -169,15 +282,34 @@ mod tests {
         assert!(bad("nvme-tcp://::1/nqn").contains("brackets"));
         assert!(bad("nvme-tcp://h/n?access=standby").contains("non-optimized"));
         assert!(bad("nvme-tcp://h/n?groop=1").contains("groop"));
+        assert!(bad("nvme-tcp://h/n?cc=").contains("cubic"));
     }
 
     #[test]
-    fn a_backing_is_memory_nothing_or_a_file() {
-        for good in ["mem:64M", "null:1T?zero=1", "file:/a:b"] {
-            assert_eq!(parse_backing(good).as_deref(), Ok(good));
+    fn a_backing_is_memory_nothing_a_file_or_a_lun() {
+        for good in ["mem:64M", "null:1T?zero=1", "null:1T?zero=0", "file:/a:b"] {
+            assert_eq!(parse_backing(good), Ok(Backing::Local(good.to_owned())));
         }
-        for bad in ["mem:0", "disk", "file:", "mem:1M?size=2"] {
+        assert_eq!(
+            parse_backing("lun:a-1.x"),
+            Ok(Backing::Lun("a-1.x".to_owned()))
+        );
+        for bad in ["mem:0", "disk", "file:", "mem:1M?size=2", "lun:", "lun:a b"] {
             assert!(parse_backing(bad).is_err(), "{bad}");
+        }
+        assert!(parse_backing("disk").expect_err("no").contains("lun:NAME"));
+    }
+
+    #[test]
+    fn a_null_device_that_is_served_gives_zeroes_unless_told_otherwise() {
+        let id = "uuid=67e55044-10b1-426f-9247-bb680e5fe0c8";
+        assert_eq!(served("null:1G"), "null:1G?zero=1");
+        assert_eq!(
+            served(&format!("null:1G?{id}")),
+            format!("null:1G?zero=1&{id}")
+        );
+        for kept in ["null:1G?zero=0", "mem:1M", "file:null:?", "nvme-tcp://h/n"] {
+            assert_eq!(served(kept), kept);
         }
     }
 }

@@ -2,73 +2,42 @@
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::RawFd;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::args::Listen;
-use crate::base::clock::{Time, wall_nanos};
+use crate::base::clock::wall_nanos;
+use crate::cli::drive::advice;
 use crate::cli::error::CliError;
+use crate::control::target::{TargetHandle, TargetService};
 use crate::engine::driver::{Driver, DriverConfig};
-use crate::engine::reactor::{LunSpec, Reactor, ReactorConfig, Service};
+use crate::engine::reactor::{LunSpec, Reactor, ReactorConfig};
 use crate::front::nvme_tcp::{
-    Fault, PortalConfig, PortalId, SubsystemConfig, Target, TargetConfig,
+    AnaState, Fault, PortalConfig, PortalId, SubsystemConfig, Target, TargetConfig,
 };
-use crate::lun::plane::Plane;
+use crate::lun::plane::ChannelId;
 use crate::lun::port::Ports;
 use crate::path::access::AccessState;
-use crate::proto::nvme::controller::AnaState;
 use crate::transport::listener::Listener;
 use crate::transport::tcp::TcpOptions;
+
+/// How long a LUN's first path gets to log in.
+const LOGIN_MAX: Duration = Duration::from_secs(5);
 
 /// What to serve, and where.
 #[derive(Clone, Debug)]
 pub struct ServeSpec {
     pub portals: Vec<Listen>,
-    /// `mem:SIZE`, `null:SIZE` or `file:PATH`.
-    pub backing: String,
+    /// What is served: a local path, or a LUN over several.
+    pub lun: LunSpec,
     pub cpu: Option<usize>,
-}
-
-/// Something to do on the target's thread.
-type Order = Box<dyn FnOnce(&mut Target, Time) + Send>;
-
-/// The target as a service of its reactor.
-struct Serving {
-    target: Target,
-    orders: Receiver<Order>,
-}
-
-impl fmt::Debug for Serving {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.target.fmt(f)
-    }
-}
-
-impl Service for Serving {
-    fn poll(&mut self, plane: &mut Plane, now: Time) -> bool {
-        let mut worked = false;
-        while let Ok(order) = self.orders.try_recv() {
-            order(&mut self.target, now);
-            worked = true;
-        }
-        self.target.poll(plane, now) || worked
-    }
-
-    fn next_deadline(&self) -> Time {
-        Service::next_deadline(&self.target)
-    }
-
-    fn fds(&self, out: &mut Vec<(RawFd, bool)>) {
-        Service::fds(&self.target, out);
-    }
 }
 
 /// A target that serves. Dropping it ends it.
 #[derive(Debug)]
 pub struct Served {
     driver: Driver,
-    orders: Sender<Order>,
+    target: TargetHandle,
     /// One URL per portal, with the ports that were taken.
     pub urls: Vec<String>,
 }
@@ -80,49 +49,46 @@ impl Served {
         for listen in &spec.portals {
             portals.push((listen.clone(), bind(listen)?));
         }
-        let (orders, inbox) = channel();
         let (tell, told) = channel();
-        let backing = spec.backing.clone();
+        let lun = spec.lun.clone();
         let driver = DriverConfig {
             name: "umpio-target".to_owned(),
             cpu: spec.cpu,
             ..DriverConfig::default()
         };
         let driver = Driver::start(ReactorConfig::default(), driver, move |r| {
-            let result = build(r, &backing, portals).map(|(target, urls)| {
-                r.add_service(Box::new(Serving {
-                    target,
-                    orders: inbox,
-                }));
-                urls
+            let result = build(r, &lun, portals).map(|(target, lun, urls)| {
+                let (service, handle) = TargetService::new(target, lun, r.handle());
+                r.add_service(Box::new(service));
+                (handle, urls)
             });
             // Whoever starts the target waits for this.
             let _ = tell.send(result);
         })
         .map_err(|e| CliError::new("cannot start the target's thread").got(e))?;
-        let urls = told
+        let (target, urls) = told
             .recv()
             .map_err(|_| CliError::new("the target's thread ended while it was set up"))??;
         Ok(Self {
             driver,
-            orders,
+            target,
             urls,
         })
     }
 
+    /// What other threads order it to do.
+    pub fn handle(&self) -> &TargetHandle {
+        &self.target
+    }
+
     /// Switches a fault at the portal of that number.
     pub fn set_fault(&self, portal: usize, fault: Fault) {
-        self.order(Box::new(move |target, now| {
+        // A target that is gone has no faults.
+        let _ = self.target.order(move |target, _, now| {
             if let Err(e) = target.set_fault(PortalId(portal), fault, now) {
                 tracing::error!("cannot switch {fault:?} at portal {portal}: {e}");
             }
-        }));
-    }
-
-    fn order(&self, order: Order) {
-        // A target that is gone has no faults, and one that sleeps is woken by any message.
-        let _ = self.orders.send(order);
-        let _ = self.driver.handle().send(|_| {});
+        });
     }
 
     /// Ends it and waits for its thread.
@@ -132,7 +98,12 @@ impl Served {
 }
 
 fn bind(listen: &Listen) -> Result<Listener, CliError> {
-    let Listen { host, port, .. } = listen;
+    let Listen {
+        host,
+        port,
+        congestion,
+        ..
+    } = listen;
     let failed = |e: std::io::Error| {
         let advice = match e.kind() {
             std::io::ErrorKind::AddrInUse => {
@@ -140,6 +111,7 @@ fn bind(listen: &Listen) -> Result<Listener, CliError> {
             }
             std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
             std::io::ErrorKind::PermissionDenied => "ports below 1024 need privileges",
+            std::io::ErrorKind::NotFound => "this kernel does not have that congestion control",
             _ => "check host and port",
         };
         CliError::new("cannot listen")
@@ -151,28 +123,37 @@ fn bind(listen: &Listen) -> Result<Listener, CliError> {
     let at: SocketAddr = found.next().ok_or_else(|| {
         CliError::new("cannot listen").tried(format!("{host}, which has no address"))
     })?;
-    Listener::tcp(at, TcpOptions::default()).map_err(failed)
+    let options = TcpOptions {
+        congestion: congestion.clone(),
+        ..TcpOptions::default()
+    };
+    Listener::tcp(at, options).map_err(failed)
 }
 
 /// Everything that happens on the target's own thread before it serves.
 fn build(
     r: &mut Reactor,
-    backing: &str,
+    spec: &LunSpec,
     portals: Vec<(Listen, Listener)>,
-) -> Result<(Target, Vec<String>), CliError> {
+) -> Result<(Target, ChannelId, Vec<String>), CliError> {
     let failed = |e: &dyn fmt::Display| {
-        CliError::new("cannot open the backing")
-            .tried(backing)
+        CliError::new("cannot open what is to be served")
+            .tried(spec.urls.join("\n"))
             .got(e)
     };
-    let lun = LunSpec {
-        name: "backing".to_owned(),
-        urls: vec![backing.to_owned()],
-        ..LunSpec::default()
-    };
-    let lun = r.open_lun(&lun).map_err(|e| failed(&e))?;
-    r.await_paths(lun, Duration::from_secs(2))
-        .map_err(|e| failed(&e))?;
+    let lun = r.open_lun(spec).map_err(|e| failed(&e))?;
+    await_first_path(r, lun).map_err(|why| {
+        let tried = format!("{} for {LOGIN_MAX:?}", spec.urls.join("\n"));
+        failed(&why).tried(tried).advice(advice(&why))
+    })?;
+    if let Some(policy) = spec.policy {
+        // Asked for again now that it is known whether the paths can be equal.
+        r.set_policy(lun, policy).map_err(|e| {
+            CliError::new(format!("policy {policy} was refused"))
+                .got(e)
+                .advice("round-robin needs paths that are all equal; try round-robin-with-subset")
+        })?;
+    }
     let port = r.open_port(lun);
     let geometry = r.plane().geometry(port);
     let geometry = geometry.ok_or_else(|| failed(&"it does not say how large it is"))?;
@@ -202,7 +183,18 @@ fn build(
         let address = target.portal_address(portal);
         urls.push(format!("nvme-tcp://{}/{nqn}", address.unwrap_or_default()));
     }
-    Ok((target, urls))
+    Ok((target, lun, urls))
+}
+
+/// Serving can begin with the first path; the others join as they come.
+fn await_first_path(r: &mut Reactor, lun: ChannelId) -> Result<(), String> {
+    let slice = Duration::from_millis(10);
+    for _ in 0..LOGIN_MAX.as_millis() / slice.as_millis() {
+        if r.await_paths(lun, slice).is_ok() {
+            return Ok(());
+        }
+    }
+    Err(r.status(lun).why_not_ready())
 }
 
 /// ANA has no standby; the nearest thing refuses I/O as well.

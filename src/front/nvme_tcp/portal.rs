@@ -6,6 +6,9 @@ use crate::proto::nvme::controller::{AnaState, Limits};
 use crate::proto::nvme_tcp::controller::QueueConfig;
 use crate::transport::Conn;
 use crate::transport::listener::Listener;
+use crate::transport::tcp::TcpOptions;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// A portal of a target, in the order they were added.
@@ -34,6 +37,14 @@ impl PortalConfig {
             limits: Limits::default(),
             queue: QueueConfig::default(),
         }
+    }
+
+    /// A portal at a TCP address, which is taken at once; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub fn tcp(at: SocketAddr) -> io::Result<Self> {
+        Listener::tcp(at, TcpOptions::default()).map(Self::new)
     }
 }
 

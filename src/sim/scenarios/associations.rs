@@ -1,7 +1,7 @@
 //! Proof (1): associations belong to nexus and reactor, not to LUNs, and so do the loads that
 //! policies count by.
 
-use super::super::world::Failure;
+use super::super::failure::Failure;
 use super::{ms, world};
 use crate::base::request::Op;
 use crate::engine::board::Board;

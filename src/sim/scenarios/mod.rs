@@ -5,11 +5,12 @@ mod losses;
 mod zombie;
 
 use super::content::{BLOCK, Content, content};
+use super::failure::Failure;
 use super::faults::{Cut, Fault};
 use super::host::Host;
 use super::swarm::Setup;
 use super::workload::Ended;
-use super::world::{Failure, World};
+use super::world::World;
 use crate::base::request::Op;
 use crate::lun::policy::{Policy, PolicySpec};
 use std::time::Duration;
@@ -92,7 +93,10 @@ impl World {
     }
 
     fn release(&mut self, portal: usize) {
-        self.apply(&Fault::Release { portal });
+        self.apply(&Fault::Release {
+            portal,
+            spread: ms(0),
+        });
     }
 
     /// The host loses a portal; the target does not hear of it.

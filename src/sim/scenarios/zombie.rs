@@ -2,8 +2,9 @@
 //! the old PDU arrives late.
 
 use super::super::content::Content;
+use super::super::failure::Failure;
 use super::super::workload::Ended;
-use super::super::world::{Failure, World};
+use super::super::world::World;
 use super::{ms, world};
 use crate::base::error::ErrorKind;
 use crate::base::request::Op;

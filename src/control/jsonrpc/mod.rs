@@ -1,0 +1,37 @@
+//! JSON-RPC 2.0 over a Unix socket, framed like SPDK's: messages simply follow each other, with
+//! any white space between them, several on a connection, in pieces of any size.
+//!
+//! - `framer`: finds where each message of a stream ends
+//! - `message`: a message in, its answer out; batches, notifications, error codes
+//! - [`Params`]: the parameters of a call, every complaint naming its field
+//! - `connection`: one client, with bounds on what it may make us hold
+//! - `socket`: the socket's file
+//! - [`Server`]: the thread that serves them all
+//!
+//! Who serves brings [`Methods`].
+
+mod connection;
+mod error;
+mod framer;
+mod message;
+mod params;
+mod server;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use error::{RpcError, code};
+pub use params::Params;
+pub use server::{Server, ServerConfig};
+
+use serde_json::Value;
+use std::fmt;
+
+/// What can be called.
+pub trait Methods: Send + fmt::Debug {
+    /// Carries out one call. It is made on the server's thread, and all clients wait for it.
+    ///
+    /// # Errors
+    /// The method does not exist, its parameters are wrong, or it could not be done.
+    fn call(&mut self, method: &str, params: Params) -> Result<Value, RpcError>;
+}

@@ -1,0 +1,174 @@
+//! What can be asked of a served target while it runs.
+//!
+//! A [`TargetCommand`] is a thing that can be asked, a [`TargetAnswer`] what comes of it; neither
+//! knows how it was written down (`rpc` and `json` do). A [`TargetHandle`] carries a command out
+//! from any thread: the target and its I/O belong to a reactor, which does it between two turns.
+
+mod json;
+mod rpc;
+mod service;
+
+pub use rpc::TargetRpc;
+pub use service::{TargetHandle, TargetService};
+
+use crate::base::clock::Time;
+use crate::engine::reactor::HandleError;
+use crate::front::nvme_tcp::{
+    AnaState, Fault, PortalConfig, PortalId, Target, TargetError, TargetStatus,
+};
+use crate::lun::plane::{ChannelId, Plane};
+use crate::path::access::AccessState;
+use crate::path::state::State;
+use std::io;
+use std::net::SocketAddr;
+
+/// Portals of a target that commands can bring it to: none can be taken away again.
+pub const PORTALS_MAX: usize = 64;
+
+/// A command to a target.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum TargetCommand {
+    /// Which methods are there?
+    GetMethods,
+    /// What does it look like now?
+    Status,
+    /// Changes the access state of all portals of a group, and tells the hosts.
+    SetAccess { group: u32, state: AnaState },
+    /// Switches a fault at a portal.
+    SetFault { portal: PortalId, fault: Fault },
+    /// Opens another portal. In a group that has portals already, it takes their state.
+    AddPortal {
+        at: SocketAddr,
+        group: u32,
+        access: AnaState,
+    },
+}
+
+/// What came of a command.
+#[derive(Clone, Debug)]
+pub enum TargetAnswer {
+    Methods(&'static [&'static str]),
+    Status(Box<TargetStatus>, Box<BackingStatus>),
+    Done,
+    Portal { portal: PortalId, address: String },
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    #[error(transparent)]
+    Reactor(#[from] HandleError),
+    #[error("cannot listen at {at}: {source}")]
+    Listen { at: SocketAddr, source: io::Error },
+    #[error("a target has {PORTALS_MAX} portals at most")]
+    Portals,
+}
+
+/// What is served, with the paths it is reached over.
+#[derive(Clone, Debug)]
+pub struct BackingStatus {
+    pub lun: String,
+    /// The policy in force, by name.
+    pub policy: String,
+    pub paths: Vec<BackingPath>,
+}
+
+/// One of these paths.
+#[derive(Clone, Debug)]
+pub struct BackingPath {
+    pub url: String,
+    pub nexus_id: u64,
+    pub state: State,
+    /// It carries I/O, or may.
+    pub joined: bool,
+    /// Why it does not.
+    pub reason: Option<String>,
+    pub access: AccessState,
+    pub ios: u64,
+    pub bytes: u64,
+    pub errors: u64,
+}
+
+impl BackingStatus {
+    /// Without histograms, which are large: this is copied in the midst of I/O.
+    fn of(plane: &Plane, lun: ChannelId) -> Self {
+        let channel = plane.channel(lun);
+        let paths = channel.slots.iter().map(|slot| {
+            let association = plane.paths.get(slot.association);
+            let down = association.reason().map(ToString::to_string);
+            BackingPath {
+                url: slot.spec.url.clone(),
+                nexus_id: association.nexus.id,
+                state: association.state(),
+                joined: slot.joined,
+                // A path that works may still remember why it once did not.
+                reason: down
+                    .or_else(|| slot.refused.clone())
+                    .filter(|_| !slot.joined),
+                access: slot.access,
+                ios: slot.stats.ios,
+                bytes: slot.stats.bytes,
+                errors: slot.stats.errors,
+            }
+        });
+        Self {
+            lun: channel.name.clone(),
+            policy: channel.selector.policy().to_string(),
+            paths: paths.collect(),
+        }
+    }
+}
+
+impl TargetHandle {
+    /// Carries a command out, and waits until the reactor has done it in its next turn.
+    ///
+    /// # Errors
+    /// The target refuses it, or has stopped.
+    pub fn run(&self, command: TargetCommand) -> Result<TargetAnswer, CommandError> {
+        let lun = self.lun();
+        match command {
+            TargetCommand::GetMethods => Ok(TargetAnswer::Methods(rpc::METHODS)),
+            TargetCommand::Status => {
+                let (target, backing) = self.ask(move |target, plane, now| {
+                    (target.status(now), BackingStatus::of(plane, lun))
+                })?;
+                Ok(TargetAnswer::Status(Box::new(target), Box::new(backing)))
+            }
+            TargetCommand::SetAccess { group, state } => {
+                self.ask(move |target, _, _| target.set_access(group, state))??;
+                Ok(TargetAnswer::Done)
+            }
+            TargetCommand::SetFault { portal, fault } => {
+                self.ask(move |target, _, now| target.set_fault(portal, fault, now))??;
+                Ok(TargetAnswer::Done)
+            }
+            TargetCommand::AddPortal { at, group, access } => self.add_portal(at, group, access),
+        }
+    }
+
+    fn add_portal(
+        &self,
+        at: SocketAddr,
+        group: u32,
+        access: AnaState,
+    ) -> Result<TargetAnswer, CommandError> {
+        // The address is taken here: that may fail, and need not hold up a turn.
+        let config = PortalConfig::tcp(at).map_err(|source| CommandError::Listen { at, source })?;
+        let config = PortalConfig {
+            group,
+            access,
+            ..config
+        };
+        let add = move |target: &mut Target, _: &mut Plane, now: Time| {
+            if target.status(now).portals.len() >= PORTALS_MAX {
+                return None;
+            }
+            let portal = target.add_portal(config);
+            let address = target.portal_address(portal).unwrap_or_default();
+            Some(TargetAnswer::Portal { portal, address })
+        };
+        self.ask(add)?.ok_or(CommandError::Portals)
+    }
+}
