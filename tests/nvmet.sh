@@ -148,27 +148,34 @@ paths() {
 # start_bench DIGESTS BS SECONDS: in the background; its report goes to $run/report
 start_bench() {
     # shellcheck disable=SC2046,SC2086
-    timeout -k 10 $(($3 + 120)) "$UMPIO" bench $(paths "$1") --policy round_robin_with_subset \
+    timeout -k 90 $(($3 + 120)) "$UMPIO" bench $(paths "$1") --policy round_robin_with_subset \
         --rw randrw --bs "$2" --iodepth 8 --runtime "$3" --verify --destroy --json \
         ${UMPIO_BENCH_ARGS:-} </dev/null >"$run/report" 2>"$run/progress" &
     bench=$!
 }
-# end_bench LABEL CONDITION: waits for it; exit 0 and a report that meets the condition
+# end_bench LABEL CONDITION [STATUS]: waits for it; that exit status and a report that meets the
+# condition
 end_bench() {
     local status=0 said
     wait "$bench" || status=$?
     bench=''
-    if said=$(python3 "$here"/figures.py "$run/report" "$2" 2>&1) && [ $status -eq 0 ]; then
+    if said=$(python3 "$here"/figures.py "$run/report" "$2" 2>&1) && [ $status -eq "${3:-0}" ]; then
         pass "$1" "$said"
     else
         fail "$1" "exit status $status, $said"
         tail -n 5 "$run/progress"
     fi
 }
+# stop_bench LABEL CONDITION: the same for a bench whose story is told, however long that took: it
+# is interrupted, reports, and exits with 130
+stop_bench() {
+    kill -TERM "$bench"
+    end_bench "$1" "$2" 130
+}
 clean='errors == 0 and miscompares == 0 and len(ios) == 2'
 
 # moved_bytes: what the namespace's device has read and written so far, by the guest's count
-moved_bytes() { lab io | awk '{print $1 + $2}'; }
+moved_bytes() { lab io | awk '{printf "%.0f\n", $1 + $2}'; }
 # flows LABEL: I/O reaches the device now, with the bench running (looked at for up to 20 s)
 flows() {
     local before now=0 until=$((SECONDS + 20))
@@ -245,7 +252,7 @@ stand non-optimized inaccessible "$first and access[0] == 'nonoptimized' and acc
 for digests in off on; do
     echo "== ANA changes during a run, digests $digests"
     change "states" "lab ana 1 optimized; lab ana 2 non-optimized"
-    start_bench $digests 4k 20
+    start_bench $digests 4k 600
     flows "begun on port 1"
     change "turn" "lab ana 1 non-optimized; lab ana 2 optimized"
     flows "port 1 non-optimized, port 2 optimized"
@@ -255,12 +262,12 @@ for digests in off on; do
     flows "port 1 optimized again, port 2 inaccessible"
     change "turn" "lab ana 2 non-optimized"
     flows "port 2 non-optimized"
-    end_bench "ANA changes" "$clean and all(n > 0 for n in ios) \
+    stop_bench "ANA changes" "$clean and all(n > 0 for n in ios) \
 and access == ['optimized', 'nonoptimized']"
 
     echo "== a port lost and back during a run, digests $digests"
     change "states" "lab ana 1 optimized; lab ana 2 optimized"
-    start_bench $digests 4k 25
+    start_bench $digests 4k 600
     flows "begun on both ports"
     change "loss" "lab port 2 off"
     flows "port 2 lost"
@@ -272,7 +279,7 @@ and access == ['optimized', 'nonoptimized']"
     change "return" "lab port 1 on"
     judge "port 1 back" joined 1
     flows "both back"
-    end_bench "ports lost and back" "$clean and all(n > 0 for n in ios) \
+    stop_bench "ports lost and back" "$clean and all(n > 0 for n in ios) \
 and access == ['optimized', 'optimized']"
 done
 close

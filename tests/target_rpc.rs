@@ -52,11 +52,20 @@ impl Drop for Running {
     }
 }
 
+/// The name of a socket, which is taken away even when the test fails.
+struct Socket(PathBuf);
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 /// A target with two portals in groups 1 and 2, and its control socket.
 struct Target {
     process: Running,
     urls: Vec<String>,
-    socket: PathBuf,
+    socket: Socket,
 }
 
 impl Target {
@@ -76,13 +85,13 @@ impl Target {
         Self {
             process,
             urls,
-            socket,
+            socket: Socket(socket),
         }
     }
 
     fn call(&self, method: &str, params: Value) -> Value {
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-        let answer = exchange(&self.socket, request.to_string().as_bytes());
+        let answer = exchange(&self.socket.0, request.to_string().as_bytes());
         serde_json::from_str(&answer).expect("one answer")
     }
 
@@ -226,7 +235,7 @@ fn states_and_faults_change_over_the_socket_and_verified_io_moves_without_an_err
         process, socket, ..
     } = target;
     assert_eq!(process.interrupt().status.code(), Some(0));
-    assert!(!socket.exists(), "the socket goes with the target");
+    assert!(!socket.0.exists(), "the socket goes with the target");
 }
 
 #[test]
@@ -301,7 +310,7 @@ fn the_socket_answers_mistakes_by_their_codes_and_adds_portals() {
     }
     assert_eq!(target.call("lun_list", json!({}))["error"]["code"], -32601);
     let answers = exchange(
-        &target.socket,
+        &target.socket.0,
         br#"{"jsonrpc":"2.0","method":"target_status"} [{"jsonrpc":"2.0","id":7,
             "method":"target_set_access","params":{"group":2,"state":"persistent_loss"}}]{]"#,
     );

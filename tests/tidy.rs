@@ -45,8 +45,12 @@ fn files(dir: &Path, out: &mut Vec<PathBuf>) {
     for entry in entries.flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
+        // In a further worktree `.git` is a file, which names where the first one is.
+        if name == ".git" {
+            continue;
+        }
         if path.is_dir() {
-            if !matches!(name.as_str(), "target" | ".git" | "corpus" | "artifacts") {
+            if !matches!(name.as_str(), "target" | "corpus" | "artifacts") {
                 files(&path, out);
             }
         } else {

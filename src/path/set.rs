@@ -226,7 +226,7 @@ impl PathSet {
                     self.events.push(PathEvent::Units(ix));
                 }
                 LinkNews::CcrAnswered { tag, proven } => self.ccr_answered(tag, proven, now),
-                LinkNews::ShutdownDone => self.take_down(ix, DownReason::Administrative, now),
+                LinkNews::ShutdownDone => self.go_down(ix, DownReason::Administrative, true, now),
                 LinkNews::Down(reason) => {
                     // Several connections of one association may report the same end.
                     if !matches!(
@@ -247,13 +247,17 @@ impl PathSet {
     /// Takes an association down; requests in flight come back through `done`, and a loss is
     /// opened when one of them may still change data.
     pub fn take_down(&mut self, ix: AssociationIx, reason: DownReason, now: Time) {
+        self.go_down(ix, reason, false, now);
+    }
+
+    /// `orderly`: the target has acknowledged the end, which is a proof. To have asked for it is
+    /// none: whoever loses patience while it drains has a loss like any other.
+    fn go_down(&mut self, ix: AssociationIx, reason: DownReason, orderly: bool, now: Time) {
         let alone = !self
             .associations
             .iter()
             .enumerate()
             .any(|(i, a)| i != ix && a.state() == State::Up);
-        let orderly = reason == DownReason::Administrative
-            && self.associations[ix].state() == State::Draining;
         let controller = self.associations[ix].last_controller;
         let timing = self.associations[ix].last_timing;
         let subsystem = self.associations[ix].nexus.subsystem().map(str::to_owned);

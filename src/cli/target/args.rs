@@ -18,7 +18,6 @@ Examples:
   umpio target --backing file:/var/lib/disk.img \\
     --listen 'nvme-tcp://10.0.0.1/nqn.2024-01.io.umpio:a?group=1&access=optimized' \\
     --listen 'nvme-tcp://10.0.1.1/nqn.2024-01.io.umpio:a?group=2&access=non-optimized'
-
   umpio target --backing lun:array --policy least-queue-depth \\
     --path nvme-tcp://10.0.0.1/nqn.2024-01.com.example:array \\
     --path nvme-tcp://10.0.1.1/nqn.2024-01.com.example:array \\

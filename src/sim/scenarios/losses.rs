@@ -8,6 +8,7 @@ use super::{ms, world};
 use crate::base::error::ErrorKind;
 use crate::base::request::Op;
 use crate::lun::policy::{Policy, PolicySpec};
+use crate::path::reason::DownReason;
 
 #[test]
 fn a_reset_asked_through_a_nexus_that_is_lost_too_is_asked_again_through_another()
@@ -124,4 +125,23 @@ fn two_losses_at_once_are_both_proven_through_the_one_sibling_that_is_left() -> 
     w.release(1);
     w.pass(ms(50))?;
     w.read_all()
+}
+
+#[test]
+fn an_association_taken_down_in_the_middle_of_its_orderly_end_proves_nothing() -> Result<(), Failure>
+{
+    let mut w = world(|s| s.ccr = false);
+    w.hold(0);
+    w.ask(Op::Write, 0, 1);
+    w.pass(ms(1))?;
+    let now = w.now;
+    let plane = &mut w.hosts[0].plane;
+    plane.paths.detach(0, now);
+    plane.take_down(0, DownReason::Administrative);
+    w.pass(ms(10))?;
+    assert!(w.ended().is_empty(), "the target has acknowledged nothing");
+    assert_eq!(w.hosts[0].open_losses(), 1);
+    assert!(w.all_ended()?[0].result.is_ok());
+    assert_eq!(w.proofs(), [("time bound", 1)]);
+    Ok(())
 }
