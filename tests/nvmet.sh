@@ -66,7 +66,7 @@ esac
 run=$(mktemp -d)
 began=$SECONDS
 ports=$(python3 "$here"/vm.py start "$run") || { fail "the lab's machine" "did not start"; close; }
-read -r p1 p2 <<<"$ports"
+read -r p1 p2 _ <<<"$ports"
 pass "boot" "nvmet on 127.0.0.1 ports $p1 and $p2 after $((SECONDS - began)) s: \
 $(tr -d '\r' <"$run/console.log" | grep LAB-READY)"
 

@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 KERNELS = os.environ.get("LAB_KERNEL", "linux-image-6.12-amd64 linux-image-amd64").split()
 # Loaded at boot in this order, each with what it depends on.
 MODULES = """virtio_pci virtio_net virtio_rng configfs crc32c_generic crc32c_intel
-             null_blk nvmet nvmet_tcp""".split()
+             null_blk nvmet nvmet_tcp target_core_mod target_core_file iscsi_target_mod""".split()
 DIRS = "bin dev lib lib/modules proc run sys tmp".split()
 CANNOT = 75
 
@@ -122,7 +122,7 @@ def module_files(tree):
 
     for name in MODULES:
         add(name)
-    missing = {"nvmet", "nvmet_tcp", "null_blk"} - set(order)
+    missing = {"nvmet", "nvmet_tcp", "null_blk", "target_core_file", "iscsi_target_mod"} - set(order)
     if missing:
         raise SystemExit(f"the kernel package lacks {missing}")
     return order
@@ -156,7 +156,7 @@ def initrd(busybox, modules):
     image.add("bin/sh", stat.S_IFLNK | 0o777, b"busybox")
     for number, (name, data) in enumerate(modules.items()):
         image.add(f"lib/modules/{number:03}-{name}.ko", stat.S_IFREG | 0o644, data)
-    for name, where in (("init", "init"), ("lab", "bin/lab")):
+    for name, where in (("init", "init"), ("lab", "bin/lab"), ("lio", "bin/lio")):
         image.add(where, stat.S_IFREG | 0o755, (HERE / "guest" / name).read_bytes())
     return image.done()
 
@@ -164,7 +164,7 @@ def initrd(busybox, modules):
 def inputs():
     """What a finished lab was made from."""
     digest = hashlib.sha256(" ".join(KERNELS).encode())
-    for path in (Path(__file__), HERE / "guest/init", HERE / "guest/lab"):
+    for path in (Path(__file__), *(HERE / "guest" / f for f in ("init", "lab", "lio"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Starts, commands and stops the lab's machine (build.py makes its parts).
 
-    vm.py start DIR             boots it, nvmet up; prints the two ports on 127.0.0.1
+    vm.py start DIR             boots it, nvmet and LIO up; prints four ports on 127.0.0.1:
+                                nvmet's two, then LIO's two
     vm.py tell DIR COMMAND...   runs a shell line in it: same output, same exit status
     vm.py stop DIR              ends it
 
@@ -19,7 +20,7 @@ from pathlib import Path
 
 BOOT_LIMIT_S = 180          # 3 s on an idle host; emulation on a loaded one takes its time
 COMMAND_LIMIT_S = 90        # beyond the guest's own limit on a command
-GUEST_PORTS = (4420, 4421)
+GUEST_PORTS = (4420, 4421, 3260, 3261)
 
 
 def free_ports(count):
@@ -94,7 +95,7 @@ def start(run):
     lab = Path(os.environ.get("UMPIO_LAB") or "target/lab").resolve()
     run.mkdir(parents=True, exist_ok=True)
     for attempt in range(3):            # a port can be taken between the look and the use
-        ports = free_ports(2)
+        ports = free_ports(len(GUEST_PORTS))
         for name in ("console.log", "control"):
             (run / name).unlink(missing_ok=True)
         child = launch(lab, run, ports)
@@ -105,7 +106,7 @@ def start(run):
                 if "LAB-FAILED" in console or "LAB-ODD" in console:
                     stop(run)
                     raise SystemExit(f"the machine came up badly:\n{console[-2000:]}")
-                (run / "ports").write_text(f"{ports[0]} {ports[1]}\n")
+                (run / "ports").write_text(" ".join(map(str, ports)) + "\n")
                 print(*ports)
                 return 0
             if time.monotonic() - began > BOOT_LIMIT_S:
