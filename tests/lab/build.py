@@ -100,8 +100,8 @@ def vmlinux(image):
     raise SystemExit("the kernel is packed in a way this script does not know")
 
 
-def module_files(tree):
-    """Module name -> bytes, for MODULES and what they need, in an order that loads."""
+def module_files(tree, wanted):
+    """Module name -> bytes, for those wanted and what they need, in an order that loads."""
     found = {}
     for path in tree.glob("**/kernel/**/*.ko*"):
         found[path.name.split(".ko")[0].replace("-", "_")] = path
@@ -120,11 +120,8 @@ def module_files(tree):
             add(other.replace("-", "_"))
         order[name] = data
 
-    for name in MODULES:
+    for name in wanted:
         add(name)
-    missing = {"nvmet", "nvmet_tcp", "null_blk", "target_core_file", "iscsi_target_mod"} - set(order)
-    if missing:
-        raise SystemExit(f"the kernel package lacks {missing}")
     return order
 
 
@@ -204,8 +201,12 @@ def main():
     (lab / "qemu").unlink(missing_ok=True)
     (lab / "qemu").symlink_to(qemu if system else qemu.relative_to(lab))
 
+    modules = module_files(lab / "kernel", MODULES)
+    missing = {"nvmet", "nvmet_tcp", "null_blk", "target_core_file", "iscsi_target_mod"} - set(modules)
+    if missing:
+        raise SystemExit(f"the kernel package lacks {missing}")
     busybox = next(p for p in (lab / "tree/bin/busybox", lab / "tree/usr/bin/busybox") if p.exists())
-    (lab / "initrd.cpio").write_bytes(initrd(busybox, module_files(lab / "kernel")))
+    (lab / "initrd.cpio").write_bytes(initrd(busybox, modules))
     shutil.rmtree(lab / "apt")
     shutil.rmtree(lab / "kernel")
     stamp.write_text(inputs())

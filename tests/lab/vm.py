@@ -3,6 +3,8 @@
 
     vm.py start DIR             boots it, nvmet and LIO up; prints four ports on 127.0.0.1:
                                 nvmet's two, then LIO's two
+    vm.py start DIR initiator   with Linux's own initiator as well (initiator.py), which reaches
+                                this host's 127.0.0.1 as 10.0.2.2
     vm.py tell DIR COMMAND...   runs a shell line in it: same output, same exit status
     vm.py stop DIR              ends it
 
@@ -53,7 +55,7 @@ def alive(run):
     return pid if f"guest={run}".encode() in argv and stat[0] != "Z" else None
 
 
-def launch(lab, run, ports):
+def launch(lab, run, ports, initiator):
     forwards = "".join(f",hostfwd=tcp:127.0.0.1:{host}-:{guest}"
                        for host, guest in zip(ports, GUEST_PORTS))
     # Under load the emulated TSC is calibrated wrongly and the guest's clock then runs
@@ -69,16 +71,22 @@ def launch(lab, run, ports):
         env["LD_LIBRARY_PATH"] = ":".join(str(tree / f) for f in folders)
         env["QEMU_MODULE_DIR"] = str(tree / "usr/lib/x86_64-linux-gnu/qemu")
         firmware = ["-L", str(tree / "usr/share/qemu"), "-L", str(tree / "usr/share/seabios")]
+    images = [lab / "initrd.cpio"] + [lab / "initiator.cpio"] * initiator
+    with open(run / "initrd", "wb") as joined:      # the kernel unpacks archives in a row
+        for image in images:
+            joined.write(image.read_bytes())
+    # restricted: the guest reaches nothing, only the forwarded ports lead in. As an initiator it
+    # has to reach a target here; no address but this host's is of use to it.
+    restrict = "off" if initiator else "on"
     argv = [
         str(qemu), "-name", f"guest={run}", "-M", "pc", *accelerator(), "-m", "512", "-smp", "1",
         *firmware, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-        "-kernel", str(lab / "vmlinux"), "-initrd", str(lab / "initrd.cpio"),
+        "-kernel", str(lab / "vmlinux"), "-initrd", "initrd",
         "-append", kernel_line,
         "-chardev", "file,id=console,path=console.log", "-serial", "chardev:console",
         "-chardev", "socket,id=control,path=control,server=on,wait=off",
         "-serial", "chardev:control", "-device", "virtio-rng-pci",
-        # restricted: the guest reaches nothing; only the forwarded ports lead in
-        "-netdev", f"user,id=net,restrict=on{forwards}",
+        "-netdev", f"user,id=net,restrict={restrict}{forwards}",
         "-device", "virtio-net-pci,netdev=net,romfile="]
     with open(run / "qemu.log", "wb") as log:
         child = subprocess.Popen(argv, cwd=run, env=env, stdin=subprocess.DEVNULL, stdout=log,
@@ -91,14 +99,14 @@ def text(path):
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def start(run):
+def start(run, initiator):
     lab = Path(os.environ.get("UMPIO_LAB") or "target/lab").resolve()
     run.mkdir(parents=True, exist_ok=True)
     for attempt in range(3):            # a port can be taken between the look and the use
         ports = free_ports(len(GUEST_PORTS))
         for name in ("console.log", "control"):
             (run / name).unlink(missing_ok=True)
-        child = launch(lab, run, ports)
+        child = launch(lab, run, ports, initiator)
         began = time.monotonic()
         while child.poll() is None:
             console = text(run / "console.log")
@@ -158,7 +166,7 @@ def main(argv):
         raise SystemExit(__doc__)
     run = Path(argv[1]).resolve()
     if argv[0] == "start":
-        return start(run)
+        return start(run, argv[2:] == ["initiator"])
     if argv[0] == "tell" and len(argv) > 2:
         return tell(run, " ".join(argv[2:]))
     if argv[0] == "stop":
