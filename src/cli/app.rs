@@ -7,10 +7,15 @@ use clap::{Parser, Subcommand};
 use super::bench::args::BenchArgs;
 use super::demo::args::DemoArgs;
 use super::error::CliError;
+use super::events::args::EventsArgs;
+use super::lun::args::LunArgs;
+use super::path::args::PathArgs;
 use super::policy::args::PolicyArgs;
+use super::rpc::args::RpcArgs;
+use super::serve::args::ServeArgs;
 use super::sim::args::SimArgs;
 use super::target::args::TargetArgs;
-use super::{bench, demo, policy, sim, target};
+use super::{bench, demo, events, lun, path, policy, rpc, serve, sim, target};
 
 const AFTER: &str = "\
 Try it: umpio demo
@@ -31,8 +36,21 @@ pub enum Command {
     Demo(DemoArgs),
     Target(TargetArgs),
     Bench(Box<BenchArgs>),
+    Serve(ServeArgs),
+    Lun(LunArgs),
+    Path(PathArgs),
     Policy(PolicyArgs),
+    Events(EventsArgs),
+    Rpc(RpcArgs),
     Sim(SimArgs),
+    Completions(CompletionsArgs),
+}
+
+/// Print completions for a shell
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example: umpio completions bash > /etc/bash_completion.d/umpio")]
+pub struct CompletionsArgs {
+    pub shell: clap_complete::Shell,
 }
 
 /// Parses the arguments, does what they say, and tells how it went.
@@ -41,7 +59,17 @@ pub fn main() -> ExitCode {
     let (json, result): (bool, Result<ExitCode, CliError>) = match &cli.command {
         Command::Bench(args) => (args.json, bench::run::run(args)),
         Command::Demo(args) => (args.json, demo::run::run(args)),
-        Command::Policy(args) => (false, policy::run::run(args)),
+        Command::Serve(args) => (args.json, serve::run::run(args)),
+        Command::Lun(args) => (args.json, lun::run::run(args)),
+        Command::Path(args) => (args.json, path::run::run(args)),
+        Command::Events(args) => (args.json, events::run::run(args)),
+        Command::Rpc(args) => (args.json, rpc::run::run(args)),
+        Command::Policy(args) => (policy::run::is_json(args), policy::run::run(args)),
+        Command::Completions(args) => {
+            let mut command = <Cli as clap::CommandFactory>::command();
+            clap_complete::generate(args.shell, &mut command, "umpio", &mut std::io::stdout());
+            return ExitCode::SUCCESS;
+        }
         Command::Sim(args) => (args.json, sim::run::run(args)),
         Command::Target(args) => (args.json, target::run::run(args)),
     };
@@ -142,7 +170,7 @@ mod tests {
         assert!(d.json && d.seconds == Duration::from_secs(3));
         assert!(parse("umpio demo --seconds 1").is_err());
         assert!(
-            parse("umpio lun list").is_err(),
+            parse("umpio top").is_err(),
             "what does not exist is not there"
         );
     }

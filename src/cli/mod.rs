@@ -6,16 +6,23 @@
 
 pub mod app;
 pub mod bench;
+pub mod client;
 pub mod demo;
 pub mod drive;
 pub mod error;
+pub mod events;
 pub mod facts;
 pub mod json;
 pub mod live;
+pub mod lun;
+pub mod path;
 pub mod policy;
 pub mod report;
+pub mod rpc;
+pub mod serve;
 pub mod sim;
 pub mod stop;
+pub mod tables;
 pub mod target;
 pub mod term;
 pub mod units;

@@ -357,11 +357,21 @@ impl Reactor {
         settings: LunSettings,
     ) -> ChannelId {
         let id = self.plane.open(name, paths, policy, settings);
+        self.join_board();
+        id
+    }
+
+    /// Adds a path to a LUN, at the end of its list. Its nexus must be new to the LUN.
+    pub fn add_path(&mut self, lun: ChannelId, path: PathToOpen) {
+        self.plane.add_path(lun, path);
+        self.join_board();
+    }
+
+    fn join_board(&mut self) {
         while self.cells.len() < self.plane.paths.len() {
             let nexus = self.plane.paths.get(self.cells.len()).nexus.id;
             self.cells.push(self.board.join(nexus));
         }
-        id
     }
 
     pub fn open_port(&mut self, lun: ChannelId) -> PortId {

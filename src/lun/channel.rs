@@ -48,6 +48,17 @@ pub enum Life {
     Closed,
 }
 
+/// Where a path stands in its LUN.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum SlotLife {
+    #[default]
+    Here,
+    /// Taken out; something is still on it.
+    Leaving,
+    /// Its place may be taken.
+    Gone,
+}
+
 /// One path of the LUN.
 #[derive(Debug)]
 pub struct PathSlot {
@@ -61,6 +72,9 @@ pub struct PathSlot {
     pub access: AccessState,
     pub weight: u32,
     pub stats: PathStats,
+    pub life: SlotLife,
+    /// Commands of this LUN on it.
+    pub in_flight: u32,
 }
 
 /// A LUN on one reactor. Owned, read and written by that reactor alone; others see snapshots.
@@ -93,6 +107,8 @@ pub struct Channel {
     pub in_flight: u32,
     pub next_sweep: Time,
     pub life: Life,
+    /// Paths that were taken out and still have something on them.
+    pub leaving: u32,
 }
 
 impl Channel {
@@ -118,6 +134,7 @@ impl Channel {
             in_flight: 0,
             next_sweep: Time::ZERO,
             life: Life::Open,
+            leaving: 0,
         }
     }
 

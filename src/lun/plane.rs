@@ -3,7 +3,7 @@
 //! Owned and driven by one thread; nothing here is shared. A turn is: receive (`poll`), let front
 //! ends take completions and hand in more, send (`flush`).
 
-use super::channel::{Channel, Life, LunSettings, PathSlot};
+use super::channel::{Channel, Life, LunSettings, PathSlot, SlotLife};
 use super::fence::Release;
 use super::policy::{Alua, NexusLoad, Options, PathInit, PathIx, PolicySpec, Selector};
 use super::port::{Geometry, PortId, Ports};
@@ -25,6 +25,9 @@ use crate::path::set::{AssociationIx, PathEvent, PathSet};
 use crate::path::state::State;
 use crate::path::url::{NexusSpec, PathSpec};
 use std::time::Duration;
+
+mod manage;
+pub use manage::{Overview, PathOverview, target_name};
 
 /// A LUN on this reactor.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
@@ -123,7 +126,10 @@ impl Plane {
             self.loads.resize_with(association + 1, NexusLoad::default);
         }
         let channel = &mut self.channels[id.0 as usize];
-        let at = channel.slots.len();
+        // The place of a path that is gone, or a new one: where the selector will put it.
+        let gone = |s: &PathSlot| s.life == SlotLife::Gone;
+        let at = channel.slots.iter().position(gone);
+        let at = at.unwrap_or(channel.slots.len());
         let init = PathInit {
             id: path.spec.nexus.id(),
             nexus: association as u16,
@@ -135,13 +141,9 @@ impl Plane {
             .selector
             .add_path(init)
             .expect("path ids and counts are checked when a LUN is configured");
-        assert_eq!(
-            ix.index(),
-            at,
-            "path indices count up while nothing is removed"
-        );
+        assert_eq!(ix.index(), at, "selector and channel number paths alike");
         channel.selector.path_down(ix);
-        channel.slots.push(PathSlot {
+        let slot = PathSlot {
             spec: path.spec,
             association,
             nsid: 0,
@@ -150,7 +152,13 @@ impl Plane {
             access: AccessState::Optimized,
             weight: path.weight,
             stats: PathStats::default(),
-        });
+            life: SlotLife::Here,
+            in_flight: 0,
+        };
+        match channel.slots.get_mut(at) {
+            Some(place) => *place = slot,
+            None => channel.slots.push(slot),
+        }
         if self.paths.get(association).state() == State::Up {
             self.try_join(id.0 as usize, at);
         }
@@ -216,8 +224,13 @@ impl Plane {
             return;
         }
         channel.life = Life::Closed;
-        for slot in &mut channel.slots {
+        for slot in channel
+            .slots
+            .iter_mut()
+            .filter(|s| s.life != SlotLife::Gone)
+        {
             slot.joined = false;
+            slot.life = SlotLife::Gone;
             self.paths.detach(slot.association, self.now);
         }
     }
@@ -286,6 +299,9 @@ impl Plane {
             if self.channels[c].life != Life::Open {
                 self.finish_closing(c);
             }
+            if self.channels[c].leaving > 0 {
+                self.finish_leaving(c);
+            }
             if !self.channels[c].backlog.is_empty() {
                 self.drain_backlog(c);
             }
@@ -343,6 +359,7 @@ impl Plane {
         for c in 0..self.channels.len() {
             for at in 0..self.channels[c].slots.len() {
                 if self.channels[c].slots[at].association != ix
+                    || self.channels[c].slots[at].life != SlotLife::Here
                     || self.channels[c].life == Life::Closed
                 {
                     continue;
@@ -466,6 +483,7 @@ impl Plane {
                     Ok(()) => {
                         self.loads[association].on_dispatch(&shape, now.as_nanos());
                         channel.in_flight += 1;
+                        channel.slots[path.index()].in_flight += 1;
                         channel.routes.submitted += 1;
                     }
                     Err(token) => self.park(token, ParkReason::QueueFull),
@@ -620,6 +638,7 @@ impl Plane {
         let slot = &mut channel.slots[usize::from(token.path)];
         let load = &mut self.loads[slot.association];
         channel.in_flight -= 1;
+        slot.in_flight -= 1;
         let service = now.nanos_since(token.dispatched);
         match outcome {
             Outcome::Lost(_) | Outcome::NotSent => {
@@ -788,7 +807,10 @@ impl Plane {
 
     /// Whether every path of a LUN has joined.
     pub fn all_joined(&self, id: ChannelId) -> bool {
-        self.channel(id).slots.iter().all(|s| s.joined)
+        self.channel(id)
+            .slots
+            .iter()
+            .all(|s| s.joined || s.life != SlotLife::Here)
     }
 
     pub fn status(&self, id: ChannelId) -> LunStatus {
@@ -820,7 +842,12 @@ impl Plane {
             name: channel.name.clone(),
             policy: channel.selector.policy().to_string(),
             geometry: channel.geometry.clone(),
-            paths: channel.slots.iter().map(path).collect(),
+            paths: channel
+                .slots
+                .iter()
+                .filter(|s| s.life == SlotLife::Here)
+                .map(path)
+                .collect(),
             stats,
             routes: channel.routes,
             fence: channel.fence.counters,

@@ -1,4 +1,4 @@
-//! `umpio policy`: what can be done with policies; so far, replaying a trace of choices.
+//! `umpio policy`: look at policies, set them, replay traces of choices.
 
 pub mod args;
 pub mod run;

@@ -97,6 +97,11 @@ impl Params {
         }
     }
 
+    /// Whatever is there.
+    pub fn optional(&mut self, field: &str) -> Option<Value> {
+        self.0.remove(field)
+    }
+
     /// All that is known has been taken.
     ///
     /// # Errors

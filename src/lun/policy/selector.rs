@@ -342,6 +342,18 @@ impl Selector {
         self.in_force.1
     }
 
+    /// The LUN's own setting, whatever is in force.
+    #[must_use]
+    pub fn explicit(&self) -> Option<Setting> {
+        self.choices.explicit
+    }
+
+    /// The stored wish for a path.
+    #[must_use]
+    pub fn desired(&self, ix: PathIx) -> Option<PathState> {
+        self.topology.get(ix).and_then(|path| path.desired)
+    }
+
     /// All paths of the target are equal, in the sense of the policies.
     #[must_use]
     pub fn symmetric(&self) -> bool {

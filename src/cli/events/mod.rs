@@ -1,0 +1,4 @@
+//! `umpio events`.
+
+pub mod args;
+pub mod run;

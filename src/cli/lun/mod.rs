@@ -1,0 +1,4 @@
+//! `umpio lun`.
+
+pub mod args;
+pub mod run;

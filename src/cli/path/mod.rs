@@ -1,0 +1,4 @@
+//! `umpio path`.
+
+pub mod args;
+pub mod run;

@@ -1,0 +1,4 @@
+//! `umpio rpc`.
+
+pub mod args;
+pub mod run;

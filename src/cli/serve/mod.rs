@@ -1,0 +1,4 @@
+//! `umpio serve`: the daemon.
+
+pub mod args;
+pub mod run;

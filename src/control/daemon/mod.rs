@@ -1,0 +1,139 @@
+//! The daemon: a control thread that owns the [`Registry`], and handles for whoever has commands.
+//!
+//! ```text
+//!   RPC thread ─┐
+//!   metrics  ───┼─► ControlHandle ─► control thread: Registry ─► mailboxes ─► reactors
+//!   signals  ───┘                    one command at a time; a look at the reactors between
+//! ```
+//!
+//! Commands are short: what a reactor does within a turn, and one write to disk where something is
+//! kept. Reactors never wait for any of it.
+
+pub mod notify;
+
+use super::command::{Answer, Command, CommandError};
+use super::registry::Registry;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+/// How often the reactors are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+struct Order {
+    command: Command,
+    answer: Sender<Result<Answer, CommandError>>,
+}
+
+/// How other threads give commands.
+#[derive(Clone)]
+pub struct ControlHandle(Sender<Order>);
+
+impl std::fmt::Debug for ControlHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ControlHandle")
+    }
+}
+
+impl ControlHandle {
+    /// Has a command carried out, and waits for what comes of it.
+    ///
+    /// # Errors
+    /// The command's, or that the daemon is stopping.
+    pub fn run(&self, command: Command) -> Result<Answer, CommandError> {
+        let (answer, answered) = channel();
+        let order = Order { command, answer };
+        self.0.send(order).map_err(|_| CommandError::Stopping)?;
+        answered.recv().unwrap_or(Err(CommandError::Stopping))
+    }
+}
+
+/// The control thread's end.
+#[derive(Debug)]
+pub struct Control {
+    registry: Registry,
+    orders: Receiver<Order>,
+    handle: ControlHandle,
+}
+
+impl std::fmt::Debug for Order {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.command.fmt(f)
+    }
+}
+
+/// What a signal means.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Wish {
+    Stop,
+    Reload,
+}
+
+impl Control {
+    pub fn new(registry: Registry) -> Self {
+        let (sender, orders) = channel();
+        Self {
+            registry,
+            orders,
+            handle: ControlHandle(sender),
+        }
+    }
+
+    pub fn handle(&self) -> ControlHandle {
+        self.handle.clone()
+    }
+
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Carries out commands on the calling thread until somebody wants the daemon to stop. `wish`
+    /// is asked between commands: signals.
+    pub fn run(&mut self, mut wish: impl FnMut() -> Option<Wish>, mut on_reload: impl FnMut(bool)) {
+        self.registry.tick();
+        let clock = crate::base::clock::Clock::monotonic();
+        let mut next = clock.now() + LOOK;
+        while !self.registry.is_stopping() {
+            let wait = next.since(clock.now());
+            match self.orders.recv_timeout(wait) {
+                Ok(order) => {
+                    let reload = matches!(order.command, Command::Reload);
+                    if reload {
+                        on_reload(true);
+                    }
+                    let answer = self.registry.run(order.command);
+                    if reload {
+                        on_reload(false);
+                    }
+                    // Whoever asked may have gone away.
+                    let _ = order.answer.send(answer);
+                }
+                // This thread has a handle itself.
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            if clock.now() < next {
+                continue;
+            }
+            next = clock.now() + LOOK;
+            self.registry.tick();
+            match wish() {
+                None => {}
+                Some(Wish::Stop) => self.registry.begin_stop("a signal"),
+                Some(Wish::Reload) => {
+                    on_reload(true);
+                    // A wrong file is an event and a line in the log; nothing has changed.
+                    let _ = self.registry.reload();
+                    on_reload(false);
+                }
+            }
+        }
+        // Those that wait get an answer.
+        while let Ok(order) = self.orders.try_recv() {
+            let _ = order.answer.send(Err(CommandError::Stopping));
+        }
+    }
+
+    /// Ends everything in order. Close what takes commands before this.
+    pub fn stop(self) {
+        self.registry.stop();
+    }
+}

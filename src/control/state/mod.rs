@@ -1,0 +1,365 @@
+//! What was set at run time, and what has to be the same after a restart.
+//!
+//! The user's config file is never written. A setting made at run time is kept here together with
+//! what the file said about that key at the time; it holds until the file says something else.
+
+mod file;
+
+pub use file::{StateError, open};
+
+use crate::lun::policy::defaults::Setting;
+use crate::lun::policy::{PathState, PolicySpec};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// Everything that is kept.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct State {
+    /// Counts the changes.
+    #[serde(default)]
+    pub generation: u64,
+    pub host: HostState,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub luns: BTreeMap<String, LunState>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timers: Option<Override<crate::control::config::Timers>>,
+    /// DSM-wide default policy; an inner `None` is one that was cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_policy: Option<Override<Option<SettingState>>>,
+    /// Default policies by vendor and product (8 + 16 characters).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub target_defaults: BTreeMap<String, SettingState>,
+}
+
+/// Identity that is made once.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostState {
+    /// Host id; the NQN that is not configured is made of it.
+    pub id: Uuid,
+    pub initiator_name: String,
+    /// What ISIDs and object GUIDs are derived from.
+    pub seed: u64,
+}
+
+/// What is kept of one LUN.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LunState {
+    /// Names it to Windows tools.
+    pub guid: Uuid,
+    /// Its number as an MPIO disk.
+    pub disk: u32,
+    /// Created or closed at run time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub presence: Option<Override<Presence>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paths: Option<Override<Vec<String>>>,
+    /// An inner `None` is a policy that was cleared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Override<Option<SettingState>>>,
+    /// States wished and weights, by nexus id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wishes: Option<Override<BTreeMap<String, WishState>>>,
+}
+
+/// Whether a LUN is there against what the file says.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Presence {
+    Created,
+    Closed,
+}
+
+/// A policy with the preferred path that goes with it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "SettingText", into = "SettingText")]
+pub struct SettingState(pub Setting);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SettingText {
+    policy: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    preferred: Option<String>,
+}
+
+impl From<SettingState> for SettingText {
+    fn from(s: SettingState) -> Self {
+        Self {
+            policy: s.0.spec.to_string(),
+            preferred: s.0.preferred.map(id),
+        }
+    }
+}
+
+impl TryFrom<SettingText> for SettingState {
+    type Error = String;
+
+    fn try_from(text: SettingText) -> Result<Self, String> {
+        let spec = PolicySpec::parse(&text.policy);
+        let spec = spec.ok_or_else(|| format!("unknown policy '{}'", text.policy))?;
+        let preferred = match text.preferred {
+            None => None,
+            Some(hex) => Some(parse_id(&hex).ok_or_else(|| format!("'{hex}' is no id"))?),
+        };
+        Ok(Self(Setting { spec, preferred }))
+    }
+}
+
+/// What was wished of one path.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WishState {
+    pub weight: u32,
+    /// The two flags of MPIO_DSM_Path_V2; without: nothing was wished.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary_optimized: Option<(bool, bool)>,
+}
+
+impl WishState {
+    pub fn state(self) -> Option<PathState> {
+        self.primary_optimized
+            .map(|(p, o)| PathState::from_flags(p, o))
+    }
+}
+
+/// A value set at run time, with what the file said at the time.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override<T> {
+    pub value: T,
+    /// The key in the user's file, as text.
+    pub file: String,
+}
+
+impl<T> Override<T> {
+    /// It holds as long as the file says what it said then.
+    pub fn holds(&self, file: &str) -> bool {
+        self.file == file
+    }
+}
+
+/// A 64-bit id as text: `0x` and 16 digits.
+pub fn id(n: u64) -> String {
+    format!("{n:#018x}")
+}
+
+/// Reads such an id.
+pub fn parse_id(text: &str) -> Option<u64> {
+    let digits = text.strip_prefix("0x")?;
+    let fine = (1..=16).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    fine.then(|| u64::from_str_radix(digits, 16).ok())?
+}
+
+impl State {
+    /// The state of a host that was never here.
+    pub fn fresh() -> Self {
+        let id = Uuid::new_v4();
+        Self {
+            generation: 0,
+            host: HostState {
+                id,
+                initiator_name: format!("iqn.2026-01.io.umpio:{}", id.simple()),
+                seed: Uuid::new_v4().as_u64_pair().0,
+            },
+            luns: BTreeMap::new(),
+            timers: None,
+            default_policy: None,
+            target_defaults: BTreeMap::new(),
+        }
+    }
+
+    /// What is kept of a LUN, made when it is new: with the lowest disk number that is free.
+    pub fn lun(&mut self, name: &str) -> &mut LunState {
+        if !self.luns.contains_key(name) {
+            let used: Vec<u32> = self.luns.values().map(|l| l.disk).collect();
+            let disk = (0..).find(|d| !used.contains(d)).unwrap_or(0);
+            let lun = LunState {
+                guid: Uuid::new_v4(),
+                disk,
+                presence: None,
+                paths: None,
+                policy: None,
+                wishes: None,
+            };
+            self.luns.insert(name.to_owned(), lun);
+        }
+        self.luns.get_mut(name).expect("it was just put there")
+    }
+}
+
+/// The state's directory. Held by one daemon at a time.
+#[derive(Debug)]
+pub struct Store {
+    path: PathBuf,
+    /// Locked while this lives.
+    _lock: File,
+    /// What the file holds, to save a write that changes nothing.
+    written: Option<State>,
+}
+
+impl Store {
+    /// Takes the directory, and reads what is kept there.
+    ///
+    /// # Errors
+    /// It cannot be used, another daemon has it, or what is there is damaged.
+    pub fn open(dir: &Path) -> Result<(Self, State), StateError> {
+        let io = |source| StateError::Io {
+            path: dir.display().to_string(),
+            source,
+        };
+        fs::create_dir_all(dir).map_err(io)?;
+        let lock = File::create(dir.join("lock")).map_err(io)?;
+        lock.try_lock().map_err(|e| match e {
+            fs::TryLockError::WouldBlock => StateError::InUse {
+                path: dir.display().to_string(),
+            },
+            fs::TryLockError::Error(e) => io(e),
+        })?;
+        let path = dir.join("state");
+        let state = match file::read(&path)? {
+            None => None,
+            Some(body) => Some(
+                serde_json::from_str(&body).map_err(|e| StateError::Damaged {
+                    path: path.display().to_string(),
+                    what: e.to_string(),
+                })?,
+            ),
+        };
+        let mut store = Self {
+            path,
+            _lock: lock,
+            written: state.clone(),
+        };
+        let state = match state {
+            Some(state) => state,
+            None => {
+                let fresh = State::fresh();
+                store.save(&fresh)?;
+                fresh
+            }
+        };
+        Ok((store, state))
+    }
+
+    /// Makes a state durable. Nothing is written when nothing has changed.
+    ///
+    /// # Errors
+    /// The old state is still what a restart would find.
+    pub fn save(&mut self, state: &State) -> Result<(), StateError> {
+        if self.written.as_ref() == Some(state) {
+            return Ok(());
+        }
+        let body = serde_json::to_string(state).map_err(|e| StateError::Io {
+            path: self.path.display().to_string(),
+            source: io::Error::other(e),
+        })?;
+        file::replace(&self.path, &body)?;
+        self.written = Some(state.clone());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lun::policy::Policy;
+
+    fn dir(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("umpio-{name}-{}", Uuid::new_v4()));
+        fs::create_dir_all(&dir).expect("a directory");
+        dir
+    }
+
+    fn full() -> State {
+        let mut state = State::fresh();
+        let lun = state.lun("a");
+        lun.presence = Some(Override {
+            value: Presence::Created,
+            file: String::new(),
+        });
+        lun.policy = Some(Override {
+            value: Some(SettingState(Setting {
+                spec: Policy::Failover.into(),
+                preferred: Some(u64::MAX),
+            })),
+            file: "least-blocks".to_owned(),
+        });
+        let wish = WishState {
+            weight: u32::MAX,
+            primary_optimized: Some((true, false)),
+        };
+        lun.wishes = Some(Override {
+            value: BTreeMap::from([(id(7), wish)]),
+            file: "[]".to_owned(),
+        });
+        state.timers = Some(Override {
+            value: crate::control::config::Timers::default(),
+            file: "{}".to_owned(),
+        });
+        state
+    }
+
+    #[test]
+    fn what_is_saved_is_found_again() {
+        let dir = dir("state");
+        let state = full();
+        let (mut store, fresh) = Store::open(&dir).expect("empty");
+        store.save(&state).expect("saved");
+        drop(store);
+        let (store, found) = Store::open(&dir).expect("there");
+        assert_eq!(found, state);
+        assert_ne!(found.host, fresh.host);
+        let second = Store::open(&dir).expect_err("one daemon at a time");
+        assert!(matches!(second, StateError::InUse { .. }), "{second}");
+        drop(store);
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_first_start_makes_an_identity_that_stays() {
+        let dir = dir("fresh");
+        let (store, first) = Store::open(&dir).expect("empty");
+        drop(store);
+        let (_store, second) = Store::open(&dir).expect("there");
+        assert_eq!(first, second);
+        fs::remove_dir_all(&dir).expect("removed");
+    }
+
+    #[test]
+    fn a_damaged_state_is_refused_with_words_that_help() {
+        let dir = dir("damaged");
+        fs::write(
+            dir.join("state"),
+            "umpio-state 1 crc32c=00000000 bytes=2\n{}",
+        )
+        .expect("written");
+        let e = Store::open(&dir).expect_err("damaged").to_string();
+        assert!(e.contains("checksum") && e.contains("move it away"), "{e}");
+        fs::remove_dir_all(&dir).expect("removed");
+    }
+
+    #[test]
+    fn disk_numbers_are_kept_and_filled_up() {
+        let mut state = State::fresh();
+        assert_eq!(state.lun("b").disk, 0);
+        assert_eq!(state.lun("a").disk, 1);
+        state.luns.remove("b");
+        assert_eq!(state.lun("c").disk, 0);
+        assert_eq!(state.lun("a").disk, 1);
+    }
+
+    #[test]
+    fn ids_are_sixteen_digits_and_read_back() {
+        assert_eq!(parse_id(&id(0x1F)), Some(0x1F));
+        for bad in ["", "0x", "1f", "0x+1", "0x11112222333344445"] {
+            assert_eq!(parse_id(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! `umpio serve` as its users meet it: a config file, a socket, signals, restarts.
+
+mod kit;
+mod load;
+mod persistence;
+mod reload;
+mod story;
