@@ -9,13 +9,14 @@ use super::demo::args::DemoArgs;
 use super::error::CliError;
 use super::events::args::EventsArgs;
 use super::lun::args::LunArgs;
+use super::mpclaim::args::MpclaimArgs;
 use super::path::args::PathArgs;
 use super::policy::args::PolicyArgs;
 use super::rpc::args::RpcArgs;
 use super::serve::args::ServeArgs;
 use super::sim::args::SimArgs;
 use super::target::args::TargetArgs;
-use super::{bench, demo, events, lun, path, policy, rpc, serve, sim, target};
+use super::{bench, demo, events, lun, mpclaim, path, policy, rpc, serve, sim, target};
 
 const AFTER: &str = "\
 Try it: umpio demo
@@ -42,6 +43,7 @@ pub enum Command {
     Policy(PolicyArgs),
     Events(EventsArgs),
     Rpc(RpcArgs),
+    Mpclaim(MpclaimArgs),
     Sim(SimArgs),
     Completions(CompletionsArgs),
 }
@@ -63,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Lun(args) => (args.json, lun::run::run(args)),
         Command::Path(args) => (args.json, path::run::run(args)),
         Command::Events(args) => (args.json, events::run::run(args)),
+        Command::Mpclaim(args) => (args.json, mpclaim::run::run(args)),
         Command::Rpc(args) => (args.json, rpc::run::run(args)),
         Command::Policy(args) => (policy::run::is_json(args), policy::run::run(args)),
         Command::Completions(args) => {

@@ -15,6 +15,7 @@ pub mod facts;
 pub mod json;
 pub mod live;
 pub mod lun;
+pub mod mpclaim;
 pub mod path;
 pub mod policy;
 pub mod report;
