@@ -1,11 +1,19 @@
 //! The control plane: what may be looked at and changed while I/O runs.
 //!
 //! - [`jsonrpc`]: JSON-RPC 2.0 over a Unix socket; knows messages, and no object of umpio's
+//! - [`layout`]: the C structures of Windows, byte for byte
+//! - [`msiscsi`]: the classes over the connections of an iSCSI session
 //! - [`target`]: the commands of a served target, and their JSON
+//! - [`vds`]: the VDS object model
 //! - [`view`]: the copy of LUNs, paths and nexuses that the Windows-shaped objects read
+//! - [`wmi`]: the classes of MPIO and of its DSM
 //!
 //! I/O is reached through a reactor's mailbox only, and never waits for anything here.
 
 pub mod jsonrpc;
+pub mod layout;
+pub mod msiscsi;
 pub mod target;
+pub mod vds;
 pub mod view;
+pub mod wmi;
