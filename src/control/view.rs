@@ -24,6 +24,8 @@ pub mod cache;
 pub mod changes;
 pub mod hardware;
 pub mod ids;
+#[cfg(test)]
+pub(crate) mod kit;
 pub mod session;
 
 pub use cache::CacheState;
@@ -38,6 +40,7 @@ use crate::lun::policy::{Alua, PathState, Policy, PolicySpec, Selector, VendorPo
 use crate::path::identity::Identity;
 use crate::path::state::State;
 use std::net::SocketAddr;
+use uuid::Uuid;
 
 /// Everything, as of one moment.
 #[derive(Clone, Debug, Default)]
@@ -52,9 +55,9 @@ pub struct View {
     pub timers: MpioTimers,
     /// All configured LUNs, by number.
     pub luns: Vec<LunView>,
-    /// Names of LUNs that this process once showed and that are configured no more, latest last.
+    /// GUIDs of LUNs that this process once showed and that are configured no more, latest last.
     /// Calls on their objects answer "deleted", where those on ids never seen answer "not found".
-    pub departed: Vec<String>,
+    pub departed: Vec<Uuid>,
     /// All nexuses of all LUNs, each once.
     pub nexuses: Vec<NexusView>,
     /// iSCSI sessions with their connections.
@@ -65,6 +68,11 @@ impl View {
     /// The LUN of a name.
     pub fn lun(&self, name: &str) -> Option<&LunView> {
         self.luns.iter().find(|l| l.name == name)
+    }
+
+    /// The LUN of a GUID.
+    pub fn lun_by_guid(&self, guid: Uuid) -> Option<&LunView> {
+        self.luns.iter().find(|l| l.guid == guid)
     }
 
     /// The LUN of an MPIO disk number.
@@ -150,8 +158,10 @@ impl Default for MpioTimers {
 /// One LUN.
 #[derive(Clone, Debug)]
 pub struct LunView {
-    /// Its configured name: unique, and what its GUID and instance name derive from.
+    /// Its configured name: unique.
     pub name: String,
+    /// Names it to Windows tools. [`ids::lun`], or whatever the daemon has kept for it since.
+    pub guid: Uuid,
     /// N of "MPIO DiskN". Kept as long as the process lives.
     pub number: u32,
     /// Vendor and product, for defaults by hardware id.

@@ -10,6 +10,7 @@ mod commands;
 mod controller_queue;
 mod host_queue;
 mod input;
+mod layouts;
 mod logs;
 mod pdu;
 mod policy;
@@ -69,6 +70,11 @@ pub const TARGETS: &[Target] = &[
         name: "local_spec",
         run: text::run_local,
         seeds: text::local_seeds,
+    },
+    Target {
+        name: "layouts",
+        run: layouts::run,
+        seeds: layouts::seeds,
     },
     Target {
         name: "policy_trace",

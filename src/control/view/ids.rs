@@ -1,7 +1,7 @@
 //! Ids that leave the process: derived (UUID version 5) from the host id and from names and addresses
 //! of the configuration, so that they are the same after every restart, and differ between hosts.
 
-use super::{HostView, LunView, NexusView, View};
+use super::{HostView, LunView, NexusView};
 use uuid::Uuid;
 
 /// Namespace of all GUIDs of umpio; itself derived, from a name in the DNS namespace.
@@ -29,7 +29,8 @@ pub fn subsystem(host: &HostView) -> Uuid {
     of(host, "subsystem", "")
 }
 
-/// A LUN, from its configured name: known before any path is up, and the same whatever comes up.
+/// The GUID of a LUN that has none yet, from its configured name: known before any path is up, and
+/// the same whatever comes up.
 pub fn lun(host: &HostView, name: &str) -> Uuid {
     of(host, "lun", name)
 }
@@ -86,17 +87,14 @@ pub fn adapter_number(host: &HostView) -> u64 {
 }
 
 /// InstanceName of the MPIO pseudo-LUN, by which the per-LUN WMI classes are addressed.
-pub fn lun_instance(host: &HostView, lun: &LunView) -> String {
+pub fn lun_instance(lun: &LunView) -> String {
     let word = |text: &str| text.replace([' ', '&', '\\', ','], "_");
     format!(
-        "MPIO\\Disk&Ven_{}&Prod_{}&Rev_{}\\1&7f6ac24&0&{}_0",
+        "MPIO\\Disk&Ven_{}&Prod_{}&Rev_{}\\1&7f6ac24&0&{:X}_0",
         word(lun.hardware.vendor()),
         word(lun.hardware.product()),
         word(&lun.revision),
-        self::lun(host, &lun.name)
-            .simple()
-            .to_string()
-            .to_uppercase()
+        lun.guid.simple()
     )
 }
 
@@ -105,16 +103,6 @@ pub const CONTROL_INSTANCE: &str = "Root\\MPIO\\0000_0";
 
 /// InstanceName of the iSCSI initiator, for the MSiSCSI classes.
 pub const INITIATOR_INSTANCE: &str = "Root\\ISCSIPRT\\0000_0";
-
-/// The LUN that a caller names by GUID, in any of the usual spellings.
-pub fn find_lun(view: &View, guid: Uuid) -> Option<&LunView> {
-    view.luns.iter().find(|l| lun(&view.host, &l.name) == guid)
-}
-
-/// Whether a GUID was that of a LUN that is gone.
-pub fn was_lun(view: &View, guid: Uuid) -> bool {
-    view.departed.iter().any(|n| lun(&view.host, n) == guid)
-}
 
 #[cfg(test)]
 mod tests {
