@@ -10,3 +10,7 @@ echo "== the lab itself, asked by a client that is not umpio"
 tests/nvmet.sh --selftest
 echo "== umpio against the kernel's NVMe target"
 tests/nvmet.sh
+echo "== the daemon asked by PyPI's spdk client"
+tests/spdk_rpc.sh
+echo "== 200 kills of the daemon lose nothing that was acknowledged"
+UMPIO_KILLS=200 cargo test --release --test daemon kills_lose_nothing

@@ -8,8 +8,11 @@ use super::registry::answer::{
     ReloadAnswer, ServeAnswer, VersionAnswer,
 };
 use super::state::StateError;
+use crate::control::view::{ChangeError, MpioTimers, View};
 use crate::engine::reactor::HandleError;
-use crate::lun::policy::{NtStatus, PathState, PolicySpec};
+use crate::lun::policy::defaults::Setting;
+use crate::lun::policy::{NtStatus, PathState, PolicySpec, SetRequest, VendorPolicy};
+use std::sync::Arc;
 
 /// A command to the daemon.
 #[derive(Clone, Debug)]
@@ -68,6 +71,36 @@ pub enum Command {
     Metrics,
     /// Does nothing, for measuring what a call costs.
     Nothing,
+    /// What a Windows-shaped object wants.
+    Object(ObjectCommand),
+}
+
+/// What a Windows-shaped object may want.
+#[derive(Clone, Debug)]
+pub enum ObjectCommand {
+    View,
+    SetPolicy {
+        lun: String,
+        request: SetRequest,
+    },
+    SetVendor {
+        lun: String,
+        vendor: VendorPolicy,
+        /// By nexus id.
+        weights: Vec<(u64, u32)>,
+    },
+    EngineDefault(Option<Setting>),
+    Timers(MpioTimers),
+    Reenumerate,
+    Refresh,
+}
+
+/// What came of it.
+#[derive(Clone, Debug)]
+pub enum ObjectAnswer {
+    Done,
+    View(Arc<View>),
+    Status(NtStatus),
 }
 
 /// A LUN to create.
@@ -117,6 +150,7 @@ pub enum Answer {
     Serves(Vec<ServeAnswer>),
     Reload(ReloadAnswer),
     Text(String),
+    Object(ObjectAnswer),
 }
 
 /// Why a command was not carried out.
@@ -148,6 +182,8 @@ pub enum CommandError {
     /// What was tried and what came of it.
     #[error("{0}")]
     Failed(String),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     #[error("the daemon is stopping")]
     Stopping,
 }

@@ -649,7 +649,7 @@ impl Plane {
         }
         if outcome == Outcome::Done {
             let bytes = u64::from(shape.bytes);
-            slot.stats.record(bytes, service);
+            slot.stats.record(token.op, bytes, service);
             channel.stats.bytes += bytes;
             return self.finish(token, Ok(()));
         }

@@ -1,5 +1,6 @@
 //! Counters and latency histograms per path and per LUN, kept by the one reactor that owns them.
 
+use crate::base::request::Op;
 use hdrhistogram::Histogram;
 
 /// Longest latency told apart: one hour, in nanoseconds. Longer ones count as that.
@@ -16,6 +17,10 @@ pub fn latency_histogram() -> Histogram<u32> {
 pub struct PathStats {
     pub ios: u64,
     pub bytes: u64,
+    pub reads: u64,
+    pub bytes_read: u64,
+    pub writes: u64,
+    pub bytes_written: u64,
     /// Answers that were not success.
     pub errors: u64,
     /// Requests it was lost with.
@@ -29,6 +34,10 @@ impl Default for PathStats {
         Self {
             ios: 0,
             bytes: 0,
+            reads: 0,
+            bytes_read: 0,
+            writes: 0,
+            bytes_written: 0,
             errors: 0,
             lost: 0,
             latency: latency_histogram(),
@@ -38,7 +47,18 @@ impl Default for PathStats {
 
 impl PathStats {
     #[inline]
-    pub fn record(&mut self, bytes: u64, latency_ns: u64) {
+    pub fn record(&mut self, op: Op, bytes: u64, latency_ns: u64) {
+        match op {
+            Op::Read => {
+                self.reads += 1;
+                self.bytes_read += bytes;
+            }
+            Op::Write => {
+                self.writes += 1;
+                self.bytes_written += bytes;
+            }
+            _ => {}
+        }
         self.ios += 1;
         self.bytes += bytes;
         self.latency.saturating_record(latency_ns.max(1));

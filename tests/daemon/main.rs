@@ -2,6 +2,7 @@
 
 mod kit;
 mod load;
+mod objects;
 mod persistence;
 mod reload;
 mod story;

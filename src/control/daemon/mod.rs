@@ -10,6 +10,7 @@
 //! kept. Reactors never wait for any of it.
 
 pub mod notify;
+mod surface;
 
 use super::command::{Answer, Command, CommandError};
 use super::registry::Registry;

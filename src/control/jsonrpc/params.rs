@@ -8,6 +8,13 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Default)]
 pub struct Params(Map<String, Value>);
 
+impl From<Map<String, Value>> for Params {
+    /// Members of an object inside the parameters.
+    fn from(members: Map<String, Value>) -> Self {
+        Self(members)
+    }
+}
+
 impl Params {
     /// From the `params` member of a request, where there is one.
     pub(super) fn new(params: Option<Value>) -> Result<Self, RpcError> {
@@ -100,6 +107,18 @@ impl Params {
     /// Whatever is there.
     pub fn optional(&mut self, field: &str) -> Option<Value> {
         self.0.remove(field)
+    }
+
+    /// Nothing is there but these.
+    ///
+    /// # Errors
+    /// There is something else.
+    pub fn only<'a>(&self, known: impl Iterator<Item = &'a str>) -> Result<(), RpcError> {
+        let known: Vec<&str> = known.collect();
+        match self.0.keys().find(|k| !known.contains(&k.as_str())) {
+            Some(field) => Err(RpcError::field(field, "the method has no such parameter")),
+            None => Ok(()),
+        }
     }
 
     /// All that is known has been taken.

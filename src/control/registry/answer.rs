@@ -270,6 +270,10 @@ pub(super) fn fold(mut all: Vec<Overview>) -> Option<Overview> {
             p.bytes += o.bytes;
             p.errors += o.errors;
             p.lost += o.lost;
+            p.reads += o.reads;
+            p.bytes_read += o.bytes_read;
+            p.writes += o.writes;
+            p.bytes_written += o.bytes_written;
             p.attempts += o.attempts;
             p.logins += o.logins;
             p.losses += o.losses;

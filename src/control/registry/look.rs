@@ -110,7 +110,7 @@ impl Registry {
         let placed = o.query.paths.iter().zip(&o.paths);
         Ok(LunAnswer {
             name: lun.name.clone(),
-            guid: lun.guid.to_string(),
+            guid: self.guid(&lun.name).to_string(),
             disk: lun.disk,
             state,
             policy: o.policy.to_string(),

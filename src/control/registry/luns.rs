@@ -88,13 +88,14 @@ impl Registry {
         let kept = self.state.lun(&want.name);
         let lun = Lun {
             name: want.name.clone(),
-            guid: kept.guid,
             disk: kept.disk,
             channels,
             paths: want.paths.clone(),
             trust_paths: want.trust_paths,
             seen: watch::Seen::default(),
         };
+        let guid = self.guid(&want.name);
+        self.departed.retain(|g| *g != guid);
         let text = format!("opened over {} paths", lun.paths.len());
         self.luns.push(lun);
         self.note(EventKind::LunOpened, &want.name, None, text);
@@ -110,6 +111,7 @@ impl Registry {
         let at = self.luns.iter().position(|l| l.name == name);
         let lun = self.luns.swap_remove(at.expect("it was just found"));
         let closed = self.on_each(&lun, |r, channel| r.plane().close(channel));
+        self.depart(name);
         self.note(EventKind::LunClosed, name, None, "closed");
         closed.map(drop)
     }

@@ -7,6 +7,7 @@
 //! | `luns` | LUNs and their paths, policies, defaults, timers |
 //! | `serve` | LUNs served on |
 //! | `watch` | what has changed on the reactors since the last look: events |
+//! | `surface` | what the Windows-shaped objects see and change |
 //! | `look` | answers to questions |
 //! | [`answer`] | what is answered |
 //!
@@ -18,12 +19,14 @@ mod desired;
 mod look;
 mod luns;
 mod serve;
+mod surface;
 mod watch;
 
 use super::command::{Answer, Command, CommandError};
 use super::config::{Config, ConfigError};
 use super::events::{EventKind, Events};
 use super::state::{State, StateError, Store};
+use super::view::CacheState;
 use crate::base::clock::{Clock, Time, wall_nanos};
 use crate::engine::board::Board;
 use crate::engine::driver::{Driver, DriverConfig};
@@ -32,13 +35,11 @@ use crate::lun::plane::ChannelId;
 use crate::path::nvme_link::HostIdentity;
 use answer::ReloadAnswer;
 use std::io;
-use uuid::Uuid;
 
 /// A LUN that is open.
 #[derive(Debug)]
 struct Lun {
     name: String,
-    guid: Uuid,
     disk: u32,
     /// By reactor.
     channels: Vec<ChannelId>,
@@ -61,6 +62,10 @@ pub struct Registry {
     luns: Vec<Lun>,
     serves: Vec<serve::Serve>,
     events: Events,
+    /// Whether the objects' picture can be trusted.
+    cache: CacheState,
+    /// LUNs that were closed while this process lives.
+    departed: Vec<uuid::Uuid>,
     clock: Clock,
     started: Time,
     stopping: bool,
@@ -104,6 +109,8 @@ impl Registry {
             luns: Vec::new(),
             serves: Vec::new(),
             events: Events::default(),
+            cache: CacheState::default(),
+            departed: Vec::new(),
             stopping: false,
         };
         registry.start_reactors().map_err(StartError::Reactor)?;
@@ -260,6 +267,7 @@ impl Registry {
                 Ok(Answer::Done)
             }
             Command::Metrics => self.metrics().map(Answer::Text),
+            Command::Object(wanted) => Ok(Answer::Object(self.object(wanted)?)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A call becomes a command, its answer becomes JSON.
 
-use super::methods::{self, METHODS, Means};
+use super::methods::{self, Means};
 use super::{openrpc, write};
 use crate::control::command::CommandError;
 use crate::control::daemon::ControlHandle;
@@ -30,7 +30,13 @@ impl Methods for DaemonRpc {
                 params.optional_flag("current")?;
                 params.optional_flag("include_aliases")?;
                 params.finish()?;
-                Ok(METHODS.iter().map(|m| json!(m.name)).collect())
+                Ok(methods::all().map(|m| json!(m.name)).collect())
+            }
+            Means::Object(call) => {
+                // An object may have changed something before a surplus parameter is noticed, so
+                // those are looked for first.
+                params.only(found.params.iter().map(|p| p.name))?;
+                call(&mut params, &self.0)
             }
             Means::Command(read) => {
                 let command = read(&mut params)?;

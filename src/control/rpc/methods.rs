@@ -7,6 +7,7 @@ use crate::control::events::EVENTS_MAX;
 use crate::control::jsonrpc::{Params, RpcError};
 use crate::control::registry::answer::PLACED;
 use crate::control::state::parse_id;
+use crate::control::view::Surface;
 use crate::lun::policy::{PolicySpec, VendorPolicy};
 use serde_json::Value;
 
@@ -43,6 +44,10 @@ pub enum Kind {
     NumberList,
     /// Objects with path, weight, state.
     PathList,
+    /// VDS_PATH_POLICY.
+    VdsPathList,
+    /// MPIO_DSM_Path_V2, as far as a caller sets it.
+    DsmPathList,
 }
 
 /// What a method does.
@@ -51,6 +56,7 @@ pub(super) enum Means {
     Discover,
     GetMethods,
     Command(fn(&mut Params) -> Result<Command, RpcError>),
+    Object(fn(&mut Params, &dyn Surface) -> Result<Value, RpcError>),
 }
 
 impl std::fmt::Debug for Means {
@@ -59,11 +65,12 @@ impl std::fmt::Debug for Means {
             Self::Discover => "Discover",
             Self::GetMethods => "GetMethods",
             Self::Command(_) => "Command",
+            Self::Object(_) => "Object",
         })
     }
 }
 
-const fn must(name: &'static str, kind: Kind, text: &'static str) -> Param {
+pub(super) const fn must(name: &'static str, kind: Kind, text: &'static str) -> Param {
     Param {
         name,
         kind,
@@ -72,7 +79,7 @@ const fn must(name: &'static str, kind: Kind, text: &'static str) -> Param {
     }
 }
 
-const fn may(name: &'static str, kind: Kind, text: &'static str) -> Param {
+pub(super) const fn may(name: &'static str, kind: Kind, text: &'static str) -> Param {
     Param {
         name,
         kind,
@@ -84,7 +91,7 @@ const fn may(name: &'static str, kind: Kind, text: &'static str) -> Param {
 const LUN: Param = must("lun", Kind::Text, "name of the LUN");
 const DONE: &str = "true";
 
-/// All methods, by name.
+/// The daemon's own methods, by name.
 pub const METHODS: &[Method] = &[
     Method {
         name: "config_get",
@@ -396,7 +403,12 @@ pub const METHODS: &[Method] = &[
 
 /// A method by its name.
 pub(super) fn find(name: &str) -> Option<&'static Method> {
-    METHODS.iter().find(|m| m.name == name)
+    all().find(|m| m.name == name)
+}
+
+/// All methods: the daemon's own, then those of the Windows-shaped objects.
+pub fn all() -> impl Iterator<Item = &'static Method> {
+    METHODS.iter().chain(super::objects::METHODS)
 }
 
 const WEIGHTS: std::ops::RangeInclusive<u64> = 0..=u32::MAX as u64;
@@ -493,7 +505,7 @@ fn optional_id(p: &mut Params, field: &str) -> Result<Option<u64>, RpcError> {
     }
 }
 
-fn id(p: &mut Params, field: &str) -> Result<u64, RpcError> {
+pub(super) fn id(p: &mut Params, field: &str) -> Result<u64, RpcError> {
     optional_id(p, field)?.ok_or_else(|| RpcError::field(field, format!("missing; {ID_WANTED}")))
 }
 

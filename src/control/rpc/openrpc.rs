@@ -1,13 +1,12 @@
 //! The table of methods as an OpenRPC document, and as a page for people.
 
-use super::methods::{Kind, METHODS, Param};
+use super::methods::{Kind, Param, all};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
 /// What `rpc.discover` answers (OpenRPC 1.3).
 pub fn document() -> Value {
-    let methods: Vec<Value> = METHODS
-        .iter()
+    let methods: Vec<Value> = all()
         .map(|m| {
             json!({
                 "name": m.name,
@@ -48,6 +47,8 @@ fn schema(kind: Kind) -> Value {
         Kind::NumberList => {
             json!({ "type": "array", "items": { "type": "integer", "minimum": 0 } })
         }
+        Kind::VdsPathList => path_list(&["source", "path"], &["primary"]),
+        Kind::DsmPathList => path_list(&["path"], &["primary", "optimized", "preferred"]),
         Kind::PathList => json!({
             "type": "array",
             "items": {
@@ -62,6 +63,28 @@ fn schema(kind: Kind) -> Value {
             },
         }),
     }
+}
+
+/// A list of paths with ids, flags and a weight.
+fn path_list(ids: &[&str], flags: &[&str]) -> Value {
+    let mut properties = serde_json::Map::new();
+    for name in ids {
+        properties.insert((*name).to_owned(), schema(Kind::Id));
+    }
+    for name in flags {
+        properties.insert((*name).to_owned(), schema(Kind::Flag));
+    }
+    let weight = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
+    properties.insert("weight".to_owned(), weight);
+    json!({
+        "type": "array",
+        "items": {
+            "type": "object",
+            "required": ids,
+            "additionalProperties": false,
+            "properties": properties,
+        },
+    })
 }
 
 const HEAD: &str = "\
@@ -86,7 +109,7 @@ weighted-paths, least-blocks, vendor-specific, latency, share; or its Windows ab
 /// `docs/rpc.md`.
 pub fn markdown() -> String {
     let mut out = HEAD.to_owned();
-    for m in METHODS {
+    for m in all() {
         // Writing to a String cannot fail.
         let _ = write!(out, "\n## {}\n\n{}\n\n", m.name, m.summary);
         if !m.params.is_empty() {
@@ -118,6 +141,6 @@ const fn kind(kind: Kind) -> &'static str {
         Kind::Flag => "true or false",
         Kind::TextList => "list of texts",
         Kind::NumberList => "list of numbers",
-        Kind::PathList => "list of objects",
+        Kind::PathList | Kind::VdsPathList | Kind::DsmPathList => "list of objects",
     }
 }

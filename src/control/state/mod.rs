@@ -43,7 +43,7 @@ pub struct HostState {
     /// Host id; the NQN that is not configured is made of it.
     pub id: Uuid,
     pub initiator_name: String,
-    /// What ISIDs and object GUIDs are derived from.
+    /// What ISIDs are derived from.
     pub seed: u64,
 }
 
@@ -51,8 +51,6 @@ pub struct HostState {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LunState {
-    /// Names it to Windows tools.
-    pub guid: Uuid,
     /// Its number as an MPIO disk.
     pub disk: u32,
     /// Created or closed at run time.
@@ -181,7 +179,6 @@ impl State {
             let used: Vec<u32> = self.luns.values().map(|l| l.disk).collect();
             let disk = (0..).find(|d| !used.contains(d)).unwrap_or(0);
             let lun = LunState {
-                guid: Uuid::new_v4(),
                 disk,
                 presence: None,
                 paths: None,

@@ -71,6 +71,16 @@ pub struct PathOverview {
     pub bytes: u64,
     pub errors: u64,
     pub lost: u64,
+    pub reads: u64,
+    pub bytes_read: u64,
+    pub writes: u64,
+    pub bytes_written: u64,
+    /// The access state as the target wrote it.
+    pub access_raw: u8,
+    /// The target's own number of the path's group.
+    pub group: u32,
+    /// Number of the unit at its target.
+    pub unit: u32,
 }
 
 impl Plane {
@@ -116,6 +126,7 @@ impl Plane {
     fn path_overview(&self, slot: &PathSlot, ix: PathIx) -> PathOverview {
         let a = self.paths.get(slot.association);
         let down = a.reason().map(ToString::to_string);
+        let unit = a.unit(Some(slot.nsid));
         PathOverview {
             ix,
             spec: slot.spec.clone(),
@@ -140,6 +151,13 @@ impl Plane {
             bytes: slot.stats.bytes,
             errors: slot.stats.errors,
             lost: slot.stats.lost,
+            reads: slot.stats.reads,
+            bytes_read: slot.stats.bytes_read,
+            writes: slot.stats.writes,
+            bytes_written: slot.stats.bytes_written,
+            access_raw: unit.map_or(0, |u| u.access_raw),
+            group: unit.map_or(0, |u| u.group),
+            unit: slot.nsid,
         }
     }
 

@@ -1,0 +1,110 @@
+//! A handle as what the object models work on.
+
+use super::ControlHandle;
+use crate::control::command::{Answer, Command, CommandError, ObjectAnswer, ObjectCommand};
+use crate::control::view::changes::SessionPath;
+use crate::control::view::{
+    CacheState, ChangeError, Changes, CounterScope, HardwareId, McsPolicy, MpioTimers, View, Views,
+};
+use crate::lun::policy::defaults::Setting;
+use crate::lun::policy::{NtStatus, SetRequest, VendorPolicy};
+use std::sync::Arc;
+
+impl ControlHandle {
+    fn object(&self, command: ObjectCommand) -> Result<ObjectAnswer, ChangeError> {
+        match self.run(Command::Object(command)) {
+            Ok(Answer::Object(answer)) => Ok(answer),
+            Ok(_) => Err(ChangeError::Failed("no answer of an object".to_owned())),
+            Err(CommandError::Change(e)) => Err(e),
+            Err(CommandError::Stopping) => Err(ChangeError::Stopping),
+            Err(e) => Err(ChangeError::Failed(e.to_string())),
+        }
+    }
+
+    fn change(&self, command: ObjectCommand) -> Result<(), ChangeError> {
+        self.object(command).map(drop)
+    }
+}
+
+impl Views for ControlHandle {
+    fn view(&self) -> Arc<View> {
+        match self.object(ObjectCommand::View) {
+            Ok(ObjectAnswer::View(view)) => view,
+            _ => {
+                // Nobody is there to ask: what is known cannot be trusted.
+                let mut cache = CacheState::default();
+                cache.corrupt("the daemon is stopping");
+                let mut view = View::default();
+                view.provider.cache = cache;
+                view.provider.exiting = true;
+                Arc::new(view)
+            }
+        }
+    }
+}
+
+impl Changes for ControlHandle {
+    fn set_policy(&self, lun: &str, request: &SetRequest) -> Result<NtStatus, ChangeError> {
+        let command = ObjectCommand::SetPolicy {
+            lun: lun.to_owned(),
+            request: request.clone(),
+        };
+        match self.object(command)? {
+            ObjectAnswer::Status(status) => Ok(status),
+            _ => Err(ChangeError::Failed("no status came back".to_owned())),
+        }
+    }
+
+    fn set_vendor_policy(
+        &self,
+        lun: &str,
+        vendor: VendorPolicy,
+        weights: &[(u64, u32)],
+    ) -> Result<(), ChangeError> {
+        self.change(ObjectCommand::SetVendor {
+            lun: lun.to_owned(),
+            vendor,
+            weights: weights.to_vec(),
+        })
+    }
+
+    fn set_engine_default(&self, setting: Option<Setting>) -> Result<(), ChangeError> {
+        self.change(ObjectCommand::EngineDefault(setting))
+    }
+
+    fn set_target_default(
+        &self,
+        _hardware: &HardwareId,
+        _setting: Option<Setting>,
+    ) -> Result<(), ChangeError> {
+        let why = "defaults by vendor and product: targets do not tell theirs yet";
+        Err(ChangeError::NotSupported(why.to_owned()))
+    }
+
+    fn set_timers(&self, timers: MpioTimers) -> Result<(), ChangeError> {
+        self.change(ObjectCommand::Timers(timers))
+    }
+
+    fn clear_counters(&self, _scope: CounterScope) -> Result<(), ChangeError> {
+        let why = "counters run from the start of the daemon";
+        Err(ChangeError::NotSupported(why.to_owned()))
+    }
+
+    fn set_session_policy(
+        &self,
+        _session: u64,
+        _policy: McsPolicy,
+        _connections: &[SessionPath],
+    ) -> Result<(), ChangeError> {
+        // There are no iSCSI sessions yet, so this one is gone.
+        Err(ChangeError::Gone)
+    }
+
+    fn reenumerate(&self) -> Result<(), ChangeError> {
+        self.change(ObjectCommand::Reenumerate)
+    }
+
+    fn refresh(&self) -> Result<(), ChangeError> {
+        self.change(ObjectCommand::Refresh)
+    }
+}
