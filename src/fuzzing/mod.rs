@@ -14,6 +14,7 @@ mod layouts;
 mod logs;
 mod pdu;
 mod policy;
+mod rpc;
 mod text;
 mod wire;
 
@@ -75,6 +76,11 @@ pub const TARGETS: &[Target] = &[
         name: "layouts",
         run: layouts::run,
         seeds: layouts::seeds,
+    },
+    Target {
+        name: "rpc",
+        run: rpc::run,
+        seeds: rpc::seeds,
     },
     Target {
         name: "policy_trace",

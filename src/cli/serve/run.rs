@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use super::args::ServeArgs;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
-use crate::control::config::{Config, LogConfig};
+use crate::control::config::{Config, LogConfig, Pinned};
 use crate::control::daemon::notify::{notify, reloading};
 use crate::control::daemon::{Control, Wish};
 use crate::control::jsonrpc::{Server, ServerConfig};
@@ -28,12 +28,10 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode, CliError> {
                 .got(e)
         })?,
     };
-    if let Some(socket) = &args.socket {
-        config.socket.clone_from(socket);
-    }
-    if let Some(dir) = &args.state_dir {
-        config.state_dir.clone_from(dir);
-    }
+    config.pin(Pinned {
+        socket: args.socket.clone(),
+        state_dir: args.state_dir.clone(),
+    });
     if args.check {
         return Ok(checked(args, &config));
     }

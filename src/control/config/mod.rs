@@ -57,6 +57,15 @@ pub struct Config {
     pub log: LogConfig,
     pub luns: Vec<LunConfig>,
     pub serves: Vec<ServeConfig>,
+    /// What the command line says instead of the file.
+    pub pinned: Pinned,
+}
+
+/// Keys that the command line has the last word on, over reloads too.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Pinned {
+    pub socket: Option<PathBuf>,
+    pub state_dir: Option<PathBuf>,
 }
 
 /// Who this host is to targets. What is not given is made once and kept in the state.
@@ -130,6 +139,17 @@ impl Config {
         let mut config = Self::parse(&text, &path.display().to_string())?;
         config.file = Some(path.to_owned());
         Ok(config)
+    }
+
+    /// Puts what the command line says in the place of what the file says.
+    pub fn pin(&mut self, pinned: Pinned) {
+        if let Some(socket) = &pinned.socket {
+            self.socket.clone_from(socket);
+        }
+        if let Some(dir) = &pinned.state_dir {
+            self.state_dir.clone_from(dir);
+        }
+        self.pinned = pinned;
     }
 
     /// Reads the text of a file; `name` is for complaints.
@@ -257,6 +277,7 @@ impl Reader<'_> {
             log: self.log(&raw.log)?,
             luns,
             serves,
+            pinned: Pinned::default(),
         })
     }
 

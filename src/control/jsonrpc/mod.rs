@@ -27,6 +27,30 @@ pub use server::{Server, ServerConfig};
 use serde_json::Value;
 use std::fmt;
 
+/// What a client gets whose stream comes in these pieces: the server without its sockets. Ends
+/// where the stream is of no more use, as a connection does.
+pub fn converse(pieces: &[&[u8]], message_max: usize, methods: &mut dyn Methods) -> Vec<String> {
+    let mut framer = framer::Framer::new(message_max);
+    let mut out = Vec::new();
+    for piece in pieces {
+        framer.push(piece);
+        loop {
+            match framer.next() {
+                Ok(Some(text)) => out.extend(message::answer(text, methods)),
+                Ok(None) => break,
+                Err(why) => {
+                    out.push(message::refuse(&RpcError::new(
+                        code::PARSE,
+                        why.to_string(),
+                    )));
+                    return out;
+                }
+            }
+        }
+    }
+    out
+}
+
 /// What can be called.
 pub trait Methods: Send + fmt::Debug {
     /// Carries out one call. It is made on the server's thread, and all clients wait for it.

@@ -184,7 +184,8 @@ impl Registry {
             return Ok(ReloadAnswer::default());
         };
         match Config::load(&file) {
-            Ok(config) => {
+            Ok(mut config) => {
+                config.pin(self.config.pinned.clone());
                 let answer = self.converge(config);
                 if self.persist().is_err() {
                     tracing::error!("run-time settings that the file has overruled may come back");

@@ -406,6 +406,22 @@ pub(super) fn find(name: &str) -> Option<&'static Method> {
     all().find(|m| m.name == name)
 }
 
+/// Reads a call of one of the daemon's own methods, and carries nothing out.
+///
+/// # Errors
+/// There is no such method, or a parameter is wrong.
+pub fn parse(method: &str, mut params: Params) -> Result<(), RpcError> {
+    let found = find(method).ok_or_else(|| RpcError::no_method(method))?;
+    match found.means {
+        Means::Command(read) => {
+            read(&mut params)?;
+            params.finish()
+        }
+        Means::Object(_) => params.only(found.params.iter().map(|p| p.name)),
+        Means::Discover | Means::GetMethods => Ok(()),
+    }
+}
+
 /// All methods: the daemon's own, then those of the Windows-shaped objects.
 pub fn all() -> impl Iterator<Item = &'static Method> {
     METHODS.iter().chain(super::objects::METHODS)
