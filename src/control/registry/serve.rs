@@ -11,8 +11,6 @@ use crate::front::nvme_tcp::{AnaState, PortalConfig, SubsystemConfig, Target, Ta
 use crate::lun::plane::ChannelId;
 use crate::lun::port::{Geometry, PortId};
 use crate::path::access::AccessState;
-use crate::transport::listener::Listener;
-use crate::transport::tcp::TcpOptions;
 use std::net::ToSocketAddrs;
 
 /// A LUN that should be served.
@@ -146,7 +144,7 @@ impl Registry {
     }
 }
 
-fn bind(portal: &Portal) -> Result<Listener, String> {
+fn bind(portal: &Portal) -> Result<PortalConfig, String> {
     let failed = |e: std::io::Error| format!("cannot listen at {}: {e}", portal.url);
     let mut found = (portal.host.as_str(), portal.port)
         .to_socket_addrs()
@@ -154,7 +152,7 @@ fn bind(portal: &Portal) -> Result<Listener, String> {
     let at = found
         .next()
         .ok_or_else(|| format!("'{}' has no address", portal.host))?;
-    Listener::tcp(at, TcpOptions::default()).map_err(failed)
+    PortalConfig::tcp(at).map_err(failed)
 }
 
 /// On the reactor's thread.
@@ -162,7 +160,7 @@ fn build(
     r: &mut Reactor,
     lun: ChannelId,
     geometry: &Geometry,
-    portals: Vec<(Portal, Listener)>,
+    portals: Vec<(Portal, PortalConfig)>,
 ) -> Result<At, String> {
     let port = r.open_port(lun);
     let target = assemble(r, port, geometry, portals);
@@ -187,7 +185,7 @@ fn assemble(
     r: &mut Reactor,
     port: PortId,
     geometry: &Geometry,
-    portals: Vec<(Portal, Listener)>,
+    portals: Vec<(Portal, PortalConfig)>,
 ) -> Result<(Target, Vec<String>), String> {
     let mut target = Target::new(TargetConfig {
         seed: wall_nanos(),
@@ -195,7 +193,7 @@ fn assemble(
     });
     let mut known: Vec<String> = Vec::new();
     let mut urls = Vec::with_capacity(portals.len());
-    for (portal, listener) in portals {
+    for (portal, bound) in portals {
         let nqn = portal.nqn;
         if !known.contains(&nqn) {
             let config = SubsystemConfig::new(&nqn);
@@ -212,7 +210,7 @@ fn assemble(
                 AccessState::NonOptimized => AnaState::NonOptimized,
                 _ => AnaState::Inaccessible,
             },
-            ..PortalConfig::new(listener)
+            ..bound
         });
         let address = target.portal_address(id).unwrap_or_default();
         urls.push(format!("nvme-tcp://{address}/{nqn}"));

@@ -1,3 +1,5 @@
+//! The table of methods against what is read, and the documents made of it.
+
 use super::methods::{Kind, METHODS, Means};
 use super::openrpc;
 use crate::control::command::Command;
