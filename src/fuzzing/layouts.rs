@@ -46,8 +46,9 @@ pub(super) fn run(bytes: &[u8]) {
         }
         9 => {
             if let Ok((adapter, sessions)) = decode_query(rest) {
+                // Not byte for byte: what is reserved is written as 0.
                 let again = encode_query(adapter, &sessions);
-                assert_eq!(again, rest[..again.len()]);
+                assert_eq!(decode_query(&again), Ok((adapter, sessions)));
             }
         }
         10 => {
