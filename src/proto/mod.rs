@@ -3,3 +3,4 @@
 
 pub mod nvme;
 pub mod nvme_tcp;
+pub mod scsi;
