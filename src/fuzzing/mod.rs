@@ -10,6 +10,7 @@ mod commands;
 mod controller_queue;
 mod host_queue;
 mod input;
+mod iscsi_pdu;
 mod logs;
 mod pdu;
 mod policy;
@@ -94,6 +95,11 @@ pub const TARGETS: &[Target] = &[
         name: "association",
         run: association::run,
         seeds: association::seeds,
+    },
+    Target {
+        name: "iscsi_pdu",
+        run: iscsi_pdu::run,
+        seeds: iscsi_pdu::seeds,
     },
 ];
 
