@@ -10,6 +10,7 @@ mod commands;
 mod controller_queue;
 mod host_queue;
 mod input;
+mod iscsi_login;
 mod iscsi_pdu;
 mod logs;
 mod pdu;
@@ -100,6 +101,21 @@ pub const TARGETS: &[Target] = &[
         name: "iscsi_pdu",
         run: iscsi_pdu::run,
         seeds: iscsi_pdu::seeds,
+    },
+    Target {
+        name: "iscsi_text",
+        run: iscsi_login::run_text,
+        seeds: iscsi_login::text_seeds,
+    },
+    Target {
+        name: "iscsi_target_login",
+        run: iscsi_login::run_target,
+        seeds: iscsi_login::target_seeds,
+    },
+    Target {
+        name: "iscsi_initiator_login",
+        run: iscsi_login::run_initiator,
+        seeds: iscsi_login::initiator_seeds,
     },
 ];
 
