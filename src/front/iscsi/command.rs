@@ -137,6 +137,11 @@ impl Target {
                 Plan::Data
             };
         }
+        // 256 blocks of COMPARE AND WRITE do not fit their byte: whoever sends data for none means
+        // something else.
+        if matches!(command, Command::CompareAndWrite(rw) if rw.blocks == 0) && pdu.expected > 0 {
+            plan = Plan::Refused(Sense::cdb_field(13));
+        }
         let cmd = &mut c.commands[usize::from(slot)];
         cmd.lun = lun;
         cmd.port = self.nodes[node].units[at].port.0;
@@ -197,27 +202,48 @@ impl Target {
         now: Time,
     ) {
         let pdu = *c.conn.command(slot);
+        let lun = c.commands[usize::from(slot)].lun;
+        let unit = self.unit(c, lun).map(|(n, u)| &self.nodes[n].units[u]);
+        let block_size = unit
+            .and_then(|u| u.geometry.as_ref())
+            .map_or(512, |g| g.block_size);
         let cmd = &mut c.commands[usize::from(slot)];
         let need = cmd.need();
         let read = matches!(cmd.kind, Kind::Io(io) if io.op == Op::Read);
         if need == 0 {
             return self.execute(c, index, slot, None, ports, now);
         }
-        // The initiator sends, or takes, other data than the command moves.
-        if read != pdu.read || read == pdu.write || u64::from(pdu.expected) < need && !read {
+        if read && !pdu.read {
+            // There is no way for its data: nothing moves, and the residual says so.
+            return self.answer(c, slot, None, 0);
+        }
+        let mut fetch = need as u32;
+        if !read && pdu.expected < fetch {
+            match &mut cmd.kind {
+                // Less is sent than the command writes: whole blocks of it are written, and the
+                // residual tells the rest (RFC 7143, 11.4.5.1).
+                Kind::Io(io) if io.op == Op::Write && !io.repeat && (pdu.write || !pdu.read) => {
+                    io.blocks = pdu.expected / block_size;
+                    fetch = io.blocks * block_size;
+                    if fetch == 0 {
+                        return self.answer(c, slot, None, need);
+                    }
+                }
+                _ => {
+                    let sense = Sense::illegal(asc::INVALID_FIELD_IN_CDB);
+                    return self.answer(c, slot, Some(sense), need);
+                }
+            }
+        }
+        if !read && !pdu.write {
             let sense = Sense::new(Key::AbortedCommand, asc::TOO_MUCH_DATA);
-            let sense = if pdu.expected == 0 || read == pdu.read {
-                Sense::illegal(asc::INVALID_FIELD_IN_CDB)
-            } else {
-                sense
-            };
             return self.answer(c, slot, Some(sense), need);
         }
         // Unsolicited data cannot wait for room, and is bounded by the window.
         let data = if read || pdu.is_final && !c.conn.is_stalled() {
-            self.buffers.get(need as usize)
+            self.buffers.get(fetch as usize)
         } else {
-            Some(self.buffers.get_now(need as usize))
+            Some(self.buffers.get_now(fetch as usize))
         };
         let Some(data) = data else {
             cmd.stage = Stage::Starved;

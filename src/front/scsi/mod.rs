@@ -21,9 +21,7 @@ pub const PARAMETERS_MAX: u32 = 8192;
 /// Descriptors of one UNMAP at most.
 pub const UNMAP_DESCRIPTORS: u32 = 256;
 /// Blocks of one UNMAP descriptor list at most.
-pub const UNMAP_BLOCKS: u32 = 1 << 22;
-/// Blocks of one WRITE SAME at most.
-pub const WRITE_SAME_BLOCKS: u32 = 1 << 16;
+pub const UNMAP_BLOCKS: u32 = 1 << 20;
 /// Blocks of one COMPARE AND WRITE at most.
 pub const COMPARE_AND_WRITE_BLOCKS: u32 = 128;
 

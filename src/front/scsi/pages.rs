@@ -2,7 +2,6 @@
 
 use super::{
     COMPARE_AND_WRITE_BLOCKS, LogicalUnit, TRANSFER_MAX, UNMAP_BLOCKS, UNMAP_DESCRIPTORS, View,
-    WRITE_SAME_BLOCKS,
 };
 use crate::proto::scsi::{
     Association, BlockLimits, DesignatorKind, Inquiry, Provisioning, Sense, put_designator,
@@ -47,6 +46,8 @@ impl LogicalUnit {
                 let unmap = self.geometry.as_ref().is_some_and(|g| g.discard);
                 Provisioning {
                     unmap,
+                    write_same16: unmap,
+                    write_same10: unmap,
                     thin: unmap,
                     ..Provisioning::default()
                 }
@@ -111,7 +112,7 @@ impl LogicalUnit {
             unmap_max: if g.discard { UNMAP_BLOCKS } else { 0 },
             unmap_descriptors: if g.discard { UNMAP_DESCRIPTORS } else { 0 },
             unmap_granularity: u32::from(g.discard),
-            write_same_max: u64::from(WRITE_SAME_BLOCKS),
+            write_same_max: u64::from(transfer),
         }
     }
 

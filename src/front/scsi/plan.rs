@@ -1,8 +1,7 @@
 //! From a command to what has to be done.
 
 use super::{
-    LogicalUnit, PARAMETERS_MAX, TRANSFER_MAX, UNMAP_BLOCKS, UNMAP_DESCRIPTORS, View,
-    WRITE_SAME_BLOCKS, not_ready,
+    LogicalUnit, PARAMETERS_MAX, TRANSFER_MAX, UNMAP_BLOCKS, UNMAP_DESCRIPTORS, View, not_ready,
 };
 use crate::base::request::Op;
 use crate::path::access::AccessState;
@@ -210,9 +209,9 @@ impl LogicalUnit {
             Command::WriteSame {
                 rw,
                 anchor,
+                unmap,
                 no_data,
-                ..
-            } => self.write_same(&rw, anchor, no_data),
+            } => self.write_same(&rw, anchor, unmap, no_data),
             Command::CompareAndWrite(rw) => {
                 protection(&rw)?;
                 if rw.blocks > self.compare_max() {
@@ -306,13 +305,17 @@ impl LogicalUnit {
         })
     }
 
-    fn write_same(&self, rw: &Rw, anchor: bool, no_data: bool) -> Result<Plan, Sense> {
+    fn write_same(&self, rw: &Rw, anchor: bool, unmap: bool, no_data: bool) -> Result<Plan, Sense> {
         protection(rw)?;
         if anchor {
             return Err(Sense::cdb_bit(1, 4));
         }
+        // With UNMAP blocks may be unmapped or written: written they are, and read as they should.
+        if unmap && !self.support().unmap {
+            return Err(Sense::cdb_bit(1, 3));
+        }
         // WSNZ: the whole of the rest is not to be written by one command.
-        if rw.blocks == 0 || rw.blocks > WRITE_SAME_BLOCKS {
+        if rw.blocks == 0 || rw.blocks > TRANSFER_MAX / self.block_size() {
             let at = if rw.form == crate::proto::scsi::Form::Ten {
                 7
             } else {
