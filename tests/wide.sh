@@ -10,3 +10,5 @@ echo "== the lab itself, asked by a client that is not umpio"
 tests/nvmet.sh --selftest
 echo "== umpio against the kernel's NVMe target"
 tests/nvmet.sh
+echo "== libiscsi's suite and tools, and qemu-img, against umpio's iSCSI target"
+tests/iscsi_target.sh
