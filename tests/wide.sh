@@ -14,3 +14,5 @@ echo "== the daemon asked by PyPI's spdk client"
 tests/spdk_rpc.sh
 echo "== 200 kills of the daemon lose nothing that was acknowledged"
 UMPIO_KILLS=200 cargo test --release --test daemon kills_lose_nothing
+echo "== libiscsi's suite and tools, and qemu-img, against umpio's iSCSI target"
+tests/iscsi_target.sh

@@ -9,13 +9,11 @@ mod rpc;
 mod service;
 
 pub use rpc::TargetRpc;
-pub use service::{TargetHandle, TargetService};
+pub use service::{TargetHandle, TargetService, Targets};
 
 use crate::base::clock::Time;
 use crate::engine::reactor::HandleError;
-use crate::front::nvme_tcp::{
-    AnaState, Fault, PortalConfig, PortalId, Target, TargetError, TargetStatus,
-};
+use crate::front::nvme_tcp::{AnaState, Fault, PortalConfig, PortalId, TargetError, TargetStatus};
 use crate::lun::plane::{ChannelId, Plane};
 use crate::path::access::AccessState;
 use crate::path::state::State;
@@ -121,6 +119,29 @@ impl BackingStatus {
     }
 }
 
+/// What SCSI calls a state of NVMe's.
+const fn access_of(state: AnaState) -> AccessState {
+    match state {
+        AnaState::Optimized => AccessState::Optimized,
+        AnaState::NonOptimized => AccessState::NonOptimized,
+        AnaState::Inaccessible => AccessState::Unavailable,
+        AnaState::PersistentLoss => AccessState::Lost,
+        AnaState::Change => AccessState::Transitioning,
+    }
+}
+
+impl Targets {
+    /// Changes the state of a group wherever it has portals.
+    fn set_access(&mut self, group: u32, state: AnaState) -> Result<(), TargetError> {
+        let nvme = self.nvme.set_access(group, state);
+        let iscsi = u16::try_from(group).is_ok_and(|group| {
+            let state = access_of(state);
+            self.iscsi.set_access(group, state).is_ok()
+        });
+        if iscsi { Ok(()) } else { nvme }
+    }
+}
+
 impl TargetHandle {
     /// Carries a command out, and waits until the reactor has done it in its next turn.
     ///
@@ -131,17 +152,17 @@ impl TargetHandle {
         match command {
             TargetCommand::GetMethods => Ok(TargetAnswer::Methods(rpc::METHODS)),
             TargetCommand::Status => {
-                let (target, backing) = self.ask(move |target, plane, now| {
-                    (target.status(now), BackingStatus::of(plane, lun))
+                let (target, backing) = self.ask(move |targets, plane, now| {
+                    (targets.nvme.status(now), BackingStatus::of(plane, lun))
                 })?;
                 Ok(TargetAnswer::Status(Box::new(target), Box::new(backing)))
             }
             TargetCommand::SetAccess { group, state } => {
-                self.ask(move |target, _, _| target.set_access(group, state))??;
+                self.ask(move |targets, _, _| targets.set_access(group, state))??;
                 Ok(TargetAnswer::Done)
             }
             TargetCommand::SetFault { portal, fault } => {
-                self.ask(move |target, _, now| target.set_fault(portal, fault, now))??;
+                self.ask(move |targets, _, now| targets.nvme.set_fault(portal, fault, now))??;
                 Ok(TargetAnswer::Done)
             }
             TargetCommand::AddPortal { at, group, access } => self.add_portal(at, group, access),
@@ -161,7 +182,8 @@ impl TargetHandle {
             access,
             ..config
         };
-        let add = move |target: &mut Target, _: &mut Plane, now: Time| {
+        let add = move |targets: &mut Targets, _: &mut Plane, now: Time| {
+            let target = &mut targets.nvme;
             if target.status(now).portals.len() >= PORTALS_MAX {
                 return None;
             }

@@ -12,7 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::facts;
 use crate::cli::report::{RunReport, table};
 use crate::cli::stop::Stop;
-use crate::cli::target::args::Listen;
+use crate::cli::target::args::{Listen, Protocol};
 use crate::cli::target::serve::{ServeSpec, Served};
 use crate::cli::units::{count, nanos};
 use crate::engine::reactor::LunSpec;
@@ -98,6 +98,7 @@ fn portal(host: &str) -> Listen {
     Listen {
         host: host.to_owned(),
         port: 0,
+        protocol: Protocol::NvmeTcp,
         nqn: NQN.to_owned(),
         group: 1,
         access: AccessState::Optimized,

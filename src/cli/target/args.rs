@@ -22,6 +22,8 @@ Examples:
     --path nvme-tcp://10.0.0.1/nqn.2024-01.com.example:array \\
     --path nvme-tcp://10.0.1.1/nqn.2024-01.com.example:array \\
     --listen nvme-tcp://192.168.0.1/nqn.2024-01.io.umpio:gateway --rpc /run/umpio.sock
+  umpio target --backing mem:1G --listen nvme-tcp://127.0.0.1/nqn.2024-01.io.umpio:a \\
+    --listen 'iscsi://127.0.0.1/iqn.2024-01.io.umpio:a/0?group=2&access=standby'
 
 Portals with the same NQN serve one subsystem; portals with the same group change their access
 state together. cc=NAME sets their congestion control. Port 0 takes a free port; the URLs to connect to are printed once the target
@@ -41,7 +43,7 @@ have read or written. So zero=1 is added to a null: that is served and does not 
 For example:
   echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"target_status\"}' | nc -N -U /run/umpio.sock";
 
-/// Serve a LUN over NVMe/TCP
+/// Serve a LUN over NVMe/TCP and iSCSI
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct TargetArgs {
@@ -76,14 +78,25 @@ pub struct TargetArgs {
     pub json: bool,
 }
 
-/// A portal: `nvme-tcp://HOST[:PORT]/NQN[?group=N&access=STATE&cc=NAME]`.
+/// How hosts reach a portal.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    NvmeTcp,
+    /// With the number of the logical unit.
+    Iscsi(u16),
+}
+
+/// A portal: `nvme-tcp://HOST[:PORT]/NQN` or `iscsi://HOST[:PORT]/IQN/LUN`, each with
+/// `[?group=N&access=STATE&cc=NAME]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listen {
     /// Host and port as they go to the resolver; IPv6 in brackets.
     pub host: String,
     pub port: u16,
+    pub protocol: Protocol,
+    /// NQN of the subsystem, or iSCSI name of the target.
     pub nqn: String,
-    /// ANA group, 1 and up.
+    /// ANA group, or target port group: 1 and up.
     pub group: u32,
     pub access: AccessState,
     /// Congestion control of its connections; the system's default without.
@@ -94,20 +107,43 @@ impl FromStr for Listen {
     type Err = String;
 
     fn from_str(url: &str) -> Result<Self, String> {
-        let rest = url
-            .strip_prefix("nvme-tcp://")
-            .ok_or("write a portal as nvme-tcp://HOST[:PORT]/NQN[?group=N&access=STATE&cc=NAME]")?;
+        let (rest, iscsi) = match (
+            url.strip_prefix("nvme-tcp://"),
+            url.strip_prefix("iscsi://"),
+        ) {
+            (Some(rest), _) => (rest, false),
+            (None, Some(rest)) => (rest, true),
+            (None, None) => {
+                return Err("write a portal as nvme-tcp://HOST[:PORT]/NQN or \
+                     iscsi://HOST[:PORT]/IQN/LUN, each with [?group=N&access=STATE&cc=NAME]"
+                    .to_owned());
+            }
+        };
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, nqn) = place
-            .split_once('/')
-            .ok_or("the subsystem NQN is missing after the host")?;
+        let (authority, name) = place.split_once('/').ok_or(if iscsi {
+            "the target's iSCSI name is missing after the host"
+        } else {
+            "the subsystem NQN is missing after the host"
+        })?;
+        let (nqn, protocol) = if iscsi {
+            let (name, lun) = name
+                .split_once('/')
+                .ok_or("the LUN is missing after the target's name: iscsi://HOST/IQN/0")?;
+            let lun = lun.parse().ok().filter(|lun| *lun < 256);
+            let lun = lun.ok_or("a LUN is a number from 0 to 255")?;
+            (name, Protocol::Iscsi(lun))
+        } else {
+            (name, Protocol::NvmeTcp)
+        };
         if nqn.is_empty() || nqn.len() > 223 {
-            return Err("the subsystem NQN must have 1 to 223 bytes".to_owned());
+            let what = if iscsi { "iSCSI name" } else { "subsystem NQN" };
+            return Err(format!("the {what} must have 1 to 223 bytes"));
         }
-        let (host, port) = split_authority(authority)?;
+        let (host, port) = split_authority(authority, if iscsi { 3260 } else { 4420 })?;
         let mut listen = Self {
             host,
             port,
+            protocol,
             nqn: nqn.to_owned(),
             group: 1,
             access: AccessState::Optimized,
@@ -119,8 +155,11 @@ impl FromStr for Listen {
                     listen.group = n
                         .parse()
                         .ok()
-                        .filter(|&n| n > 0)
+                        .filter(|&n| n > 0 && (!iscsi || n <= u32::from(u16::MAX)))
                         .ok_or_else(|| format!("group={n}: a group is a number from 1 up"))?;
+                }
+                ("access", name) if iscsi && name.eq_ignore_ascii_case("standby") => {
+                    listen.access = AccessState::Standby;
                 }
                 ("access", name) => listen.access = parse_access(name)?,
                 ("cc", "") => return Err("cc= wants a name, such as cubic".to_owned()),
@@ -153,7 +192,7 @@ fn parse_access(name: &str) -> Result<AccessState, String> {
     })
 }
 
-fn split_authority(text: &str) -> Result<(String, u16), String> {
+fn split_authority(text: &str, default: u16) -> Result<(String, u16), String> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
         let (host, rest) = rest
             .split_once(']')
@@ -171,7 +210,7 @@ fn split_authority(text: &str) -> Result<(String, u16), String> {
         return Err("the host is missing".to_owned());
     }
     let port = match port {
-        None => 4420,
+        None => default,
         Some(p) => p.parse().map_err(|_| format!("'{p}' is no port"))?,
     };
     Ok((host.to_owned(), port))
@@ -265,6 +304,9 @@ mod tests {
         assert_eq!(l.access, AccessState::NonOptimized);
         let l: Listen = "nvme-tcp://h/nqn.x?cc=cubic".parse().expect("valid");
         assert_eq!(l.congestion.as_deref(), Some("cubic"));
+        let l: Listen = "iscsi://h/iqn.x/7?access=standby".parse().expect("valid");
+        assert_eq!((l.port, l.protocol), (3260, Protocol::Iscsi(7)));
+        assert_eq!((l.nqn.as_str(), l.access), ("iqn.x", AccessState::Standby));
         let l: Listen = "nvme-tcp://host/nqn.x".parse().expect("valid");
         assert_eq!(
             (l.port, l.group, l.access),
@@ -275,7 +317,10 @@ mod tests {
     #[test]
     fn a_portal_that_is_wrong_says_what_is_wrong() {
         let bad = |text: &str| text.parse::<Listen>().expect_err(text);
-        assert!(bad("iscsi://h/x").contains("nvme-tcp://"));
+        assert!(bad("scsi://h/x").contains("nvme-tcp://"));
+        assert!(bad("iscsi://h/iqn.x").contains("LUN"));
+        assert!(bad("iscsi://h/iqn.x/256").contains("255"));
+        assert!(bad("iscsi://h/iqn.x/0?group=65536").contains("group"));
         assert!(bad("nvme-tcp://h").contains("NQN"));
         assert!(bad("nvme-tcp://:1/nqn").contains("host"));
         assert!(bad("nvme-tcp://::1/nqn").contains("brackets"));

@@ -1,4 +1,4 @@
-//! `umpio target`: serve a LUN over NVMe/TCP.
+//! `umpio target`: serve a LUN over NVMe/TCP and iSCSI.
 
 pub mod args;
 pub mod run;

@@ -5,13 +5,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use super::args::Listen;
+use super::args::{Listen, Protocol};
 use crate::base::clock::wall_nanos;
 use crate::cli::drive::advice;
 use crate::cli::error::CliError;
-use crate::control::target::{TargetHandle, TargetService};
+use crate::control::target::{TargetHandle, TargetService, Targets};
 use crate::engine::driver::{Driver, DriverConfig};
 use crate::engine::reactor::{LunSpec, Reactor, ReactorConfig};
+use crate::front::iscsi;
 use crate::front::nvme_tcp::{
     AnaState, Fault, PortalConfig, PortalId, SubsystemConfig, Target, TargetConfig,
 };
@@ -84,8 +85,8 @@ impl Served {
     /// Switches a fault at the portal of that number.
     pub fn set_fault(&self, portal: usize, fault: Fault) {
         // A target that is gone has no faults.
-        let _ = self.target.order(move |target, _, now| {
-            if let Err(e) = target.set_fault(PortalId(portal), fault, now) {
+        let _ = self.target.order(move |targets, _, now| {
+            if let Err(e) = targets.nvme.set_fault(PortalId(portal), fault, now) {
                 tracing::error!("cannot switch {fault:?} at portal {portal}: {e}");
             }
         });
@@ -135,7 +136,7 @@ fn build(
     r: &mut Reactor,
     spec: &LunSpec,
     portals: Vec<(Listen, Listener)>,
-) -> Result<(Target, ChannelId, Vec<String>), CliError> {
+) -> Result<(Targets, ChannelId, Vec<String>), CliError> {
     let failed = |e: &dyn fmt::Display| {
         CliError::new("cannot open what is to be served")
             .tried(spec.urls.join("\n"))
@@ -161,11 +162,30 @@ fn build(
         seed: wall_nanos(),
         ..TargetConfig::default()
     });
+    let mut other = iscsi::Target::new(iscsi::TargetConfig::default());
     let refused = |e: &dyn fmt::Display| CliError::new("cannot set up the target").got(e);
     let mut known: Vec<String> = Vec::new();
     let mut urls = Vec::with_capacity(portals.len());
     for (listen, listener) in portals {
         let nqn = listen.nqn;
+        if let Protocol::Iscsi(lun) = listen.protocol {
+            let unit = format!("{nqn}/{lun}");
+            if !known.contains(&unit) {
+                other
+                    .add_lun(&nqn, lun, port, &geometry.identity, r.plane())
+                    .map_err(|e| refused(&e))?;
+                known.push(unit.clone());
+            }
+            let portal = iscsi::PortalConfig {
+                listener,
+                target: nqn,
+                group: listen.group as u16,
+                access: listen.access,
+            };
+            let address = other.add_portal(portal).map_err(|e| refused(&e))?;
+            urls.push(format!("iscsi://{address}/{unit}"));
+            continue;
+        }
         if !known.contains(&nqn) {
             target
                 .add_subsystem(SubsystemConfig::new(&nqn))
@@ -183,7 +203,11 @@ fn build(
         let address = target.portal_address(portal);
         urls.push(format!("nvme-tcp://{}/{nqn}", address.unwrap_or_default()));
     }
-    Ok((target, lun, urls))
+    let targets = Targets {
+        nvme: target,
+        iscsi: other,
+    };
+    Ok((targets, lun, urls))
 }
 
 /// Serving can begin with the first path; the others join as they come.

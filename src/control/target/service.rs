@@ -2,37 +2,45 @@
 
 use crate::base::clock::Time;
 use crate::engine::reactor::{Handle, HandleError, Service};
-use crate::front::nvme_tcp::Target;
+use crate::front::iscsi;
+use crate::front::nvme_tcp;
 use crate::lun::plane::{ChannelId, Plane};
 use std::fmt;
 use std::os::fd::RawFd;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+/// What one process serves a LUN by: either may have no portal.
+#[derive(Debug)]
+pub struct Targets {
+    pub nvme: nvme_tcp::Target,
+    pub iscsi: iscsi::Target,
+}
+
 /// Something to do on the target's thread.
-type Order = Box<dyn FnOnce(&mut Target, &mut Plane, Time) + Send>;
+type Order = Box<dyn FnOnce(&mut Targets, &mut Plane, Time) + Send>;
 
 /// A target as a service of its reactor: does what was ordered, then turns.
 pub struct TargetService {
-    target: Target,
+    targets: Targets,
     orders: Receiver<Order>,
 }
 
 impl TargetService {
     /// The service and a handle on it. `lun` is what the target serves.
-    pub fn new(target: Target, lun: ChannelId, reactor: Handle) -> (Self, TargetHandle) {
+    pub fn new(targets: Targets, lun: ChannelId, reactor: Handle) -> (Self, TargetHandle) {
         let (sender, orders) = channel();
         let handle = TargetHandle {
             orders: sender,
             reactor,
             lun,
         };
-        (Self { target, orders }, handle)
+        (Self { targets, orders }, handle)
     }
 }
 
 impl fmt::Debug for TargetService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.target.fmt(f)
+        self.targets.fmt(f)
     }
 }
 
@@ -40,18 +48,21 @@ impl Service for TargetService {
     fn poll(&mut self, plane: &mut Plane, now: Time) -> bool {
         let mut worked = false;
         while let Ok(order) = self.orders.try_recv() {
-            order(&mut self.target, plane, now);
+            order(&mut self.targets, plane, now);
             worked = true;
         }
-        self.target.poll(plane, now) || worked
+        worked |= self.targets.nvme.poll(plane, now);
+        self.targets.iscsi.poll(plane, now) || worked
     }
 
     fn next_deadline(&self) -> Time {
-        Service::next_deadline(&self.target)
+        let nvme = Service::next_deadline(&self.targets.nvme);
+        nvme.min(Service::next_deadline(&self.targets.iscsi))
     }
 
     fn fds(&self, out: &mut Vec<(RawFd, bool)>) {
-        Service::fds(&self.target, out);
+        Service::fds(&self.targets.nvme, out);
+        Service::fds(&self.targets.iscsi, out);
     }
 }
 
@@ -83,7 +94,7 @@ impl TargetHandle {
     /// The target has stopped.
     pub fn order(
         &self,
-        f: impl FnOnce(&mut Target, &mut Plane, Time) + Send + 'static,
+        f: impl FnOnce(&mut Targets, &mut Plane, Time) + Send + 'static,
     ) -> Result<(), HandleError> {
         let stopped = self.orders.send(Box::new(f)).is_err();
         // The order lies beside the mailbox; a message in it is what wakes a reactor that sleeps.
@@ -100,7 +111,7 @@ impl TargetHandle {
     /// The target has stopped.
     pub fn ask<T: Send + 'static>(
         &self,
-        f: impl FnOnce(&mut Target, &mut Plane, Time) -> T + Send + 'static,
+        f: impl FnOnce(&mut Targets, &mut Plane, Time) -> T + Send + 'static,
     ) -> Result<T, HandleError> {
         let (tx, rx) = channel();
         self.order(move |target, plane, now| {

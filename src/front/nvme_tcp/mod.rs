@@ -11,7 +11,6 @@
 //! - `status`: the copied snapshot
 
 mod admin;
-mod buffers;
 mod connect;
 mod connection;
 mod discovery;
@@ -31,13 +30,13 @@ pub use teardown::{CloseReason, EndReason};
 
 use crate::base::clock::Time;
 use crate::base::request::Token;
+use crate::front::buffers::Buffers;
 use crate::lun::port::{PortId, Ports};
 use crate::path::identity::Identity;
 use crate::proto::nvme::Nqn;
 pub use crate::proto::nvme::controller::AnaState;
 use crate::proto::nvme::controller::NSID_MAX;
 use crate::transport::listener::Listener;
-use buffers::Buffers;
 use connection::Connection;
 use portal::Portal;
 use std::collections::VecDeque;

@@ -8,4 +8,5 @@ pub mod keys;
 pub mod login;
 pub mod pdu;
 pub mod serial;
+pub mod target;
 pub mod text;

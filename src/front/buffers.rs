@@ -8,14 +8,14 @@ use crate::sys::iobuf::IoBuf;
 const LISTS_MAX: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct Buffers {
+pub(in crate::front) struct Buffers {
     pool: BufPool,
     /// Empty lists that keep their room, so that a command allocates nothing.
     lists: Vec<SgList>,
     lent: usize,
     max: usize,
     /// Payload given back, waiting to be taken apart.
-    pub(super) returned: Vec<SgList>,
+    pub(in crate::front) returned: Vec<SgList>,
 }
 
 /// What a buffer of this length takes of the pool.
@@ -25,7 +25,7 @@ const fn cost(len: usize) -> usize {
 }
 
 impl Buffers {
-    pub(super) fn new(max: usize) -> Self {
+    pub(in crate::front) fn new(max: usize) -> Self {
         Self {
             pool: BufPool::default(),
             lists: Vec::new(),
@@ -38,7 +38,7 @@ impl Buffers {
     /// A list with one buffer of `len` bytes; none when too much is lent already. One is always
     /// given while nothing is lent, so that the largest command can be done at all.
     #[inline]
-    pub(super) fn get(&mut self, len: usize) -> Option<SgList> {
+    pub(in crate::front) fn get(&mut self, len: usize) -> Option<SgList> {
         if self.lent + cost(len) > self.max && self.lent > 0 {
             return None;
         }
@@ -46,7 +46,7 @@ impl Buffers {
     }
 
     /// The same without the bound, for what is bounded otherwise (capsule data, admin commands).
-    pub(super) fn get_now(&mut self, len: usize) -> SgList {
+    pub(in crate::front) fn get_now(&mut self, len: usize) -> SgList {
         self.lent += cost(len);
         let mut list = self.list();
         list.push(self.pool.get(len));
@@ -55,12 +55,12 @@ impl Buffers {
 
     /// An empty list with room.
     #[inline]
-    pub(super) fn list(&mut self) -> SgList {
+    pub(in crate::front) fn list(&mut self) -> SgList {
         self.lists.pop().unwrap_or_default()
     }
 
     #[inline]
-    pub(super) fn put_list(&mut self, list: SgList) {
+    pub(in crate::front) fn put_list(&mut self, list: SgList) {
         debug_assert!(list.is_empty());
         if self.lists.len() < LISTS_MAX {
             self.lists.push(list);
@@ -69,7 +69,7 @@ impl Buffers {
 
     /// Takes payload back.
     #[inline]
-    pub(super) fn put(&mut self, mut data: SgList) {
+    pub(in crate::front) fn put(&mut self, mut data: SgList) {
         while let Some(buf) = data.pop() {
             self.put_buf(buf);
         }
@@ -82,14 +82,14 @@ impl Buffers {
     }
 
     /// Takes apart what was put on `returned`.
-    pub(super) fn take_returned(&mut self) {
+    pub(in crate::front) fn take_returned(&mut self) {
         while let Some(data) = self.returned.pop() {
             self.put(data);
         }
     }
 
     /// Bytes lent to commands.
-    pub(super) fn lent(&self) -> usize {
+    pub(in crate::front) fn lent(&self) -> usize {
         self.lent
     }
 }

@@ -1,0 +1,322 @@
+//! One connection of a target: its login, its commands, and moving bytes.
+
+use super::Target;
+use super::command::Cmd;
+use super::session::Desk;
+use crate::base::clock::Time;
+use crate::lun::port::Ports;
+use crate::proto::iscsi::login::{
+    DigestOffer, Offer, Step, TargetConfig as LoginConfig, TargetLogin,
+};
+use crate::proto::iscsi::target::{Event, Params, TargetConn, WINDOW};
+use crate::transport::{Conn, Source};
+use std::collections::VecDeque;
+
+/// Receive calls of one connection in one turn at most.
+const TURNS_MAX: usize = 16;
+
+/// What we allow: one R2T per command at a time is all the machine does.
+fn offer() -> Offer {
+    Offer {
+        header_digest: DigestOffer::PreferNone,
+        data_digest: DigestOffer::PreferNone,
+        max_connections: 1,
+        initial_r2t: false,
+        immediate_data: true,
+        max_recv: 256 * 1024,
+        max_burst: 1024 * 1024,
+        first_burst: 256 * 1024,
+        time2wait: 2,
+        time2retain: 0,
+        max_outstanding_r2t: 1,
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// None once it is closed; it stays until its requests are back.
+    pub(super) link: Option<Conn>,
+    pub(super) conn: TargetConn,
+    pub(super) portal: usize,
+    pub(super) opened: Time,
+    pub(super) peer: String,
+    pub(super) local: String,
+    login: Option<Box<TargetLogin>>,
+    pub(super) logged_in: bool,
+    pub(super) discovery: bool,
+    /// TSIH of its session.
+    pub(super) session: Option<u16>,
+    pub(super) cid: u16,
+    pub(super) commands: Vec<Cmd>,
+    pub(super) in_execution: u32,
+    pub(super) starved: VecDeque<u16>,
+    /// Answers to task management that wait for aborted requests to be back.
+    pub(super) tasks: Vec<(u32, u8)>,
+    /// Text that did not fit in one answer.
+    pub(super) text: Vec<u8>,
+    /// The last login answer, which waits until nothing of these connections executes any more.
+    waiting: Option<(Vec<usize>, Vec<u8>, Params)>,
+    /// Closed once all has left.
+    pub(super) leaving: bool,
+}
+
+/// Bytes that nobody can guess.
+fn entropy() -> [u8; 32] {
+    let mut out = [0; 32];
+    out[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    out[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+    out
+}
+
+impl Connection {
+    pub(super) fn new(link: Conn, portal: usize, group: u16, now: Time) -> Self {
+        let (local, peer) = link.addrs();
+        let conn = TargetConn::new();
+        let config = LoginConfig {
+            offer: offer(),
+            portal_group: group,
+            depth: WINDOW,
+            ..LoginConfig::default()
+        };
+        Self {
+            link: Some(link),
+            commands: (0..conn.slots()).map(|_| Cmd::default()).collect(),
+            conn,
+            portal,
+            opened: now,
+            peer,
+            local,
+            login: Some(Box::new(TargetLogin::new(config, entropy()))),
+            logged_in: false,
+            discovery: false,
+            session: None,
+            cid: 0,
+            in_execution: 0,
+            starved: VecDeque::new(),
+            tasks: Vec::new(),
+            text: Vec::new(),
+            waiting: None,
+            leaving: false,
+        }
+    }
+}
+
+impl Target {
+    pub(super) fn receive<P: Ports>(&mut self, index: usize, ports: &mut P, now: Time) -> bool {
+        if self.connections[index]
+            .as_ref()
+            .is_none_or(|c| c.link.is_none())
+        {
+            return false;
+        }
+        let mut c = self.connections[index].take().expect("looked at above");
+        let bytes = self.receive_on(&mut c, index, ports, now);
+        self.put_back(c, index);
+        bytes > 0
+    }
+
+    fn put_back(&mut self, c: Box<Connection>, index: usize) {
+        if c.link.is_some() || c.in_execution > 0 {
+            self.connections[index] = Some(c);
+        }
+    }
+
+    fn receive_on<P: Ports>(
+        &mut self,
+        c: &mut Connection,
+        index: usize,
+        ports: &mut P,
+        now: Time,
+    ) -> usize {
+        let mut bytes = 0;
+        if c.waiting.is_some() {
+            self.finish_login(c);
+        }
+        self.feed_starved(c, index, ports, now);
+        self.finish_tasks(c);
+        for _ in 0..TURNS_MAX {
+            let Some(link) = &mut c.link else { break };
+            let result = link.recv(&mut c.conn, now);
+            let stalled = c.conn.is_stalled();
+            while let Some(event) = c.conn.next_event() {
+                self.event(c, index, event, ports, now);
+                if c.link.is_none() {
+                    return bytes;
+                }
+            }
+            if let Some(reason) = c.conn.failure()
+                && !c.leaving
+            {
+                self.counters.protocol_errors += 1;
+                self.close(c, &reason.to_string(), true);
+                break;
+            }
+            match result {
+                Err(e) => {
+                    self.close(c, &e.to_string(), true);
+                    break;
+                }
+                Ok(turn) => {
+                    bytes += turn.bytes;
+                    if turn.eof {
+                        self.close(c, "closed by the initiator", false);
+                        break;
+                    }
+                    if !stalled {
+                        break;
+                    }
+                }
+            }
+        }
+        bytes
+    }
+
+    fn event<P: Ports>(
+        &mut self,
+        c: &mut Connection,
+        index: usize,
+        event: Event,
+        ports: &mut P,
+        now: Time,
+    ) {
+        match event {
+            Event::Login { bhs, data } => self.login(c, index, &bhs, &data),
+            Event::Command { slot } => self.command(c, index, slot, ports, now),
+            Event::DataReady { slot, intact } => {
+                self.data_ready(c, index, slot, intact, ports, now);
+            }
+            Event::Released { data } => self.buffers.put(data),
+            Event::Task(t) => self.task(c, &t),
+            Event::Text(t, data) => self.text(c, &t, &data),
+            Event::Logout(l) => self.logout(c, &l),
+        }
+    }
+
+    fn login(&mut self, c: &mut Connection, index: usize, bhs: &[u8; 48], data: &[u8]) {
+        let Some(mut login) = c.login.take() else {
+            return;
+        };
+        let mut desk = Desk {
+            config: &self.config,
+            nodes: &self.nodes,
+            sessions: &mut self.sessions,
+            portal: &self.portals[c.portal],
+            last_tsih: &mut self.last_tsih,
+            connection: index,
+            replaced: Vec::new(),
+        };
+        let step = login.receive(bhs, data, &mut desk);
+        let replaced = desk.replaced;
+        match step {
+            Step::Send(pdu) => {
+                c.conn.raw(&pdu);
+                c.login = Some(login);
+            }
+            Step::Done { last, negotiated } => {
+                self.counters.logins += 1;
+                let n = *negotiated;
+                tracing::debug!(peer = c.peer, initiator = n.initiator_name, "logged in");
+                c.discovery = n.discovery;
+                c.session = (!n.discovery).then_some(n.tsih);
+                c.cid = n.cid;
+                c.conn.begin(n.window.exp_cmd_sn, n.stat_sn);
+                let p = &n.params;
+                let params = Params {
+                    digests: p.digests,
+                    initial_r2t: p.initial_r2t,
+                    immediate_data: p.immediate_data,
+                    send_max: p.max_send,
+                    receive_max: p.max_recv,
+                    max_burst: p.max_burst,
+                    first_burst: p.first_burst,
+                };
+                for old in &replaced {
+                    self.close_at(*old, "its session was replaced", true);
+                }
+                c.logged_in = true;
+                c.waiting = Some((replaced, last.unwrap_or_default(), params));
+                self.finish_login(c);
+            }
+            Step::Redirect { .. } => self.close(c, "a redirection", false),
+            Step::Failed { last, failure } => {
+                self.counters.failed_logins += 1;
+                tracing::info!(peer = c.peer, %failure, "login failed");
+                if let Some(pdu) = last {
+                    c.conn.raw(&pdu);
+                }
+                c.leaving = true;
+            }
+        }
+    }
+
+    /// The tasks of a session that was replaced end before its successor begins (RFC 7143, 6.3.5).
+    fn finish_login(&mut self, c: &mut Connection) {
+        let busy = |at: &usize| {
+            self.connections[*at]
+                .as_ref()
+                .is_some_and(|o| o.link.is_none() && o.in_execution > 0)
+        };
+        if c.waiting
+            .as_ref()
+            .is_some_and(|(old, ..)| old.iter().any(busy))
+        {
+            return;
+        }
+        if let Some((_, last, params)) = c.waiting.take() {
+            c.conn.raw(&last);
+            c.conn.enter_full_feature(params);
+        }
+    }
+
+    pub(super) fn send(&mut self, index: usize, now: Time) -> bool {
+        let Some(c) = &mut self.connections[index] else {
+            return false;
+        };
+        let Some(link) = &mut c.link else {
+            return false;
+        };
+        if !c.conn.has_output() {
+            if c.leaving {
+                self.close_at(index, "done", false);
+                return true;
+            }
+            return false;
+        }
+        match link.send(&mut c.conn, now) {
+            Ok(turn) => turn.bytes > 0,
+            Err(e) => {
+                let why = e.to_string();
+                self.close_at(index, &why, true);
+                true
+            }
+        }
+    }
+
+    pub(super) fn close_at(&mut self, index: usize, why: &str, reset: bool) {
+        if let Some(mut c) = self.connections[index].take() {
+            self.close(&mut c, why, reset);
+            self.put_back(c, index);
+        }
+    }
+
+    /// Ends a connection, and the session with its last one.
+    pub(super) fn close(&mut self, c: &mut Connection, why: &str, reset: bool) {
+        let Some(link) = c.link.take() else { return };
+        tracing::debug!(peer = c.peer, why, "connection closed");
+        if reset {
+            link.abort();
+        } else {
+            drop(link);
+        }
+        let mut data = Vec::new();
+        c.conn.drain_buffers(&mut data);
+        for d in data {
+            self.buffers.put(d);
+        }
+        c.starved.clear();
+        c.tasks.clear();
+        if let Some(tsih) = c.session.take() {
+            self.sessions.retain(|s| s.tsih != tsih);
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! The embedded iSCSI target: serves LUNs of this reactor to other hosts.
+//!
+//! A [`Target`] is polled by whoever owns the reactor; I/O goes down through [`Ports`] as request
+//! tokens, and payload is received into and sent from the buffers of those requests. Its parts:
+//!
+//! - `session`: targets, sessions, unit attentions, and what a login needs to know
+//! - `connection`: one connection, its login and moving bytes
+//! - `command`: SCSI commands, by way of the device server in `front::scsi`
+//! - `task`: task management, text, logout
+//!
+//! Sessions have one connection (MaxConnections 1 is what login agrees on), ErrorRecoveryLevel 0.
+
+mod command;
+mod connection;
+mod service;
+mod session;
+mod task;
+
+use crate::base::clock::Time;
+use crate::base::request::Token;
+use crate::front::buffers::Buffers;
+use crate::front::scsi::LogicalUnit;
+use crate::lun::port::{PortId, Ports};
+use crate::path::access::AccessState;
+use crate::path::identity::Identity;
+use crate::proto::iscsi::chap::Credentials;
+use crate::proto::scsi::asc;
+use crate::transport::listener::Listener;
+use connection::Connection;
+use session::{Session, TargetNode};
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+/// How often listeners are asked for new connections.
+const ACCEPT_EVERY: Duration = Duration::from_micros(200);
+/// How often units and logins are looked after.
+const TIMERS_EVERY: Duration = Duration::from_millis(1);
+/// A login must be over within this time.
+const LOGIN_MAX: Duration = Duration::from_secs(10);
+
+/// What bounds a target.
+#[derive(Clone, Debug)]
+pub struct TargetConfig {
+    /// Connections at most; further ones are reset.
+    pub connections: usize,
+    /// Payload buffers lent to commands at most, in bytes; commands beyond it wait.
+    pub buffer_bytes: usize,
+    /// Who an initiator must prove to be; empty: anybody.
+    pub chap: Vec<Credentials>,
+    /// Who we are to an initiator that asks.
+    pub ours: Option<Credentials>,
+}
+
+impl Default for TargetConfig {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            buffer_bytes: 256 << 20,
+            chap: Vec::new(),
+            ours: None,
+        }
+    }
+}
+
+/// A configuration step that cannot be done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    #[error("'{0}' is no iSCSI name: it begins with iqn., eui. or naa.")]
+    BadName(String),
+    #[error("LUN {0} of that target is there already")]
+    LunExists(u16),
+    #[error("LUN {0} is not between 0 and 255")]
+    BadLun(u16),
+    #[error("no portal is in group {0}")]
+    NoGroup(u16),
+}
+
+/// How a portal is set up.
+#[derive(Debug)]
+pub struct PortalConfig {
+    pub listener: Listener,
+    pub target: String,
+    /// Target portal group tag, which is its target port group as well.
+    pub group: u16,
+    pub access: AccessState,
+}
+
+#[derive(Debug)]
+struct Portal {
+    listener: Listener,
+    target: usize,
+    group: u16,
+}
+
+/// What a target has counted since it was made.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetCounters {
+    pub accepted: u64,
+    pub refused_connections: u64,
+    pub logins: u64,
+    pub failed_logins: u64,
+    pub commands: u64,
+    pub io_errors: u64,
+    pub protocol_errors: u64,
+    pub starved: u64,
+    pub aborted: u64,
+}
+
+/// The target. See the module's description.
+#[derive(Debug)]
+pub struct Target {
+    config: TargetConfig,
+    portals: Vec<Portal>,
+    nodes: Vec<TargetNode>,
+    sessions: Vec<Session>,
+    last_tsih: u16,
+    connections: Vec<Option<Box<Connection>>>,
+    buffers: Buffers,
+    /// Ports that I/O goes to, each once.
+    io_ports: Vec<PortId>,
+    in_execution: usize,
+    done: Vec<Token>,
+    /// Reused room for parameter data.
+    page: Vec<u8>,
+    next_accept: Time,
+    next_timers: Time,
+    counters: TargetCounters,
+}
+
+impl Target {
+    pub fn new(config: TargetConfig) -> Self {
+        Self {
+            buffers: Buffers::new(config.buffer_bytes),
+            config,
+            portals: Vec::new(),
+            nodes: Vec::new(),
+            sessions: Vec::new(),
+            last_tsih: 0,
+            connections: Vec::new(),
+            io_ports: Vec::new(),
+            in_execution: 0,
+            done: Vec::new(),
+            page: Vec::new(),
+            next_accept: Time::ZERO,
+            next_timers: Time::ZERO,
+            counters: TargetCounters::default(),
+        }
+    }
+
+    fn node(&mut self, name: &str) -> Result<usize, TargetError> {
+        if let Some(at) = self.nodes.iter().position(|n| n.name == name) {
+            return Ok(at);
+        }
+        let good = ["iqn.", "eui.", "naa."].iter().any(|p| name.starts_with(p));
+        if !good || name.len() > 223 || !name.is_ascii() {
+            return Err(TargetError::BadName(name.to_owned()));
+        }
+        self.nodes.push(TargetNode::new(name));
+        Ok(self.nodes.len() - 1)
+    }
+
+    /// Puts the LUN behind a port into a target, which is made where it is new.
+    pub fn add_lun<P: Ports>(
+        &mut self,
+        target: &str,
+        lun: u16,
+        port: PortId,
+        identity: &Identity,
+        ports: &P,
+    ) -> Result<(), TargetError> {
+        if lun > 255 {
+            return Err(TargetError::BadLun(lun));
+        }
+        let at = self.node(target)?;
+        let node = &mut self.nodes[at];
+        if node.units.iter().any(|u| u.lun == lun) {
+            return Err(TargetError::LunExists(lun));
+        }
+        node.units.push(LogicalUnit {
+            lun,
+            port,
+            serial: session::serial(identity, lun),
+            identity: identity.clone(),
+            geometry: ports.geometry(port),
+            descriptor_sense: false,
+        });
+        node.units.sort_by_key(|u| u.lun);
+        self.tell(at, None, None, asc::LUNS_CHANGED);
+        if !self.io_ports.contains(&port) {
+            self.io_ports.push(port);
+        }
+        Ok(())
+    }
+
+    /// Opens a portal; returns where it listens. A group's state is what its first portal said.
+    pub fn add_portal(&mut self, config: PortalConfig) -> Result<String, TargetError> {
+        let target = self.node(&config.target)?;
+        self.nodes[target].group(config.group, config.access);
+        let address = config.listener.address();
+        self.portals.push(Portal {
+            listener: config.listener,
+            target,
+            group: config.group,
+        });
+        Ok(address)
+    }
+
+    /// Changes the state of a port group in all targets that have it, and tells the hosts.
+    pub fn set_access(&mut self, group: u16, state: AccessState) -> Result<(), TargetError> {
+        let mut any = false;
+        for at in 0..self.nodes.len() {
+            any |= self.nodes[at].has_group(group);
+            if self.nodes[at].set_group(group, state, 2) {
+                self.tell(at, None, None, asc::ACCESS_STATE_CHANGED);
+            }
+        }
+        if any {
+            Ok(())
+        } else {
+            Err(TargetError::NoGroup(group))
+        }
+    }
+
+    /// Raises a unit attention for all sessions of a target but one, on one unit or all.
+    fn tell(&mut self, node: usize, lun: Option<u16>, but: Option<u16>, code: u16) {
+        for s in &mut self.sessions {
+            if s.node == node && Some(s.tsih) != but {
+                match lun {
+                    Some(lun) => s.attention(lun, code),
+                    None => {
+                        for u in &self.nodes[node].units {
+                            s.attention(u.lun, code);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn counters(&self) -> &TargetCounters {
+        &self.counters
+    }
+
+    /// Sessions that are up.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Does what there is to do; true when there was something.
+    pub fn poll<P: Ports>(&mut self, ports: &mut P, now: Time) -> bool {
+        let mut work = self.accept(now);
+        work |= self.collect(ports, now);
+        for index in 0..self.connections.len() {
+            work |= self.receive(index, ports, now);
+        }
+        work |= self.collect(ports, now);
+        for index in 0..self.connections.len() {
+            work |= self.send(index, now);
+        }
+        if now >= self.next_timers {
+            self.next_timers = now + TIMERS_EVERY;
+            self.timers(ports, now);
+        }
+        work
+    }
+
+    /// When `poll` has something to do although nothing arrives.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let waiting = |c: &Connection| c.session.is_none() || !c.starved.is_empty();
+        self.connections
+            .iter()
+            .flatten()
+            .any(|c| waiting(c))
+            .then_some(self.next_timers)
+    }
+
+    /// File descriptors to sleep on.
+    pub fn fds(&self, out: &mut Vec<RawFd>) {
+        out.extend(self.portals.iter().filter_map(|p| p.listener.fd()));
+        let conns = self.connections.iter().flatten();
+        out.extend(conns.filter_map(|c| c.link.as_ref().and_then(crate::transport::Conn::fd)));
+    }
+
+    fn accept(&mut self, now: Time) -> bool {
+        if now < self.next_accept {
+            return false;
+        }
+        self.next_accept = now + ACCEPT_EVERY;
+        let mut work = false;
+        for index in 0..self.portals.len() {
+            while let Ok(Some(link)) = self.portals[index].listener.accept() {
+                work = true;
+                if self.connections.iter().flatten().count() >= self.config.connections {
+                    self.counters.refused_connections += 1;
+                    link.abort();
+                    continue;
+                }
+                self.counters.accepted += 1;
+                let c = Connection::new(link, index, self.portals[index].group, now);
+                match self.connections.iter().position(Option::is_none) {
+                    Some(at) => self.connections[at] = Some(Box::new(c)),
+                    None => self.connections.push(Some(Box::new(c))),
+                }
+            }
+        }
+        work
+    }
+
+    fn timers<P: Ports>(&mut self, ports: &P, now: Time) {
+        for at in 0..self.nodes.len() {
+            for u in 0..self.nodes[at].units.len() {
+                let unit = &mut self.nodes[at].units[u];
+                let geometry = ports.geometry(unit.port);
+                if unit.geometry == geometry {
+                    continue;
+                }
+                let size = |g: &Option<crate::lun::port::Geometry>| g.as_ref().map(|g| g.blocks);
+                let resized = size(&unit.geometry) != size(&geometry) && unit.geometry.is_some();
+                if let Some(g) = &geometry
+                    && unit.identity.compare(&g.identity) == crate::path::identity::Match::Same
+                {
+                    unit.identity.learn(&g.identity);
+                }
+                unit.geometry = geometry;
+                let lun = unit.lun;
+                if resized {
+                    self.tell(at, Some(lun), None, asc::CAPACITY_CHANGED);
+                }
+            }
+        }
+        for index in 0..self.connections.len() {
+            let late = self.connections[index]
+                .as_ref()
+                .is_some_and(|c| c.link.is_some() && !c.logged_in && now >= c.opened + LOGIN_MAX);
+            if late {
+                self.counters.failed_logins += 1;
+                self.close_at(index, "no login in time", true);
+            }
+        }
+    }
+}
