@@ -10,3 +10,5 @@ echo "== the lab itself, asked by a client that is not umpio"
 tests/nvmet.sh --selftest
 echo "== umpio against the kernel's NVMe target"
 tests/nvmet.sh
+echo "== umpio's iSCSI initiator against tgt and istgt"
+tests/iscsi_initiator.sh
