@@ -10,6 +10,8 @@ mod commands;
 mod controller_queue;
 mod host_queue;
 mod input;
+mod iscsi_login;
+mod iscsi_pdu;
 mod logs;
 mod pdu;
 mod policy;
@@ -94,6 +96,26 @@ pub const TARGETS: &[Target] = &[
         name: "association",
         run: association::run,
         seeds: association::seeds,
+    },
+    Target {
+        name: "iscsi_pdu",
+        run: iscsi_pdu::run,
+        seeds: iscsi_pdu::seeds,
+    },
+    Target {
+        name: "iscsi_text",
+        run: iscsi_login::run_text,
+        seeds: iscsi_login::text_seeds,
+    },
+    Target {
+        name: "iscsi_target_login",
+        run: iscsi_login::run_target,
+        seeds: iscsi_login::target_seeds,
+    },
+    Target {
+        name: "iscsi_initiator_login",
+        run: iscsi_login::run_initiator,
+        seeds: iscsi_login::initiator_seeds,
     },
 ];
 
