@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # umpio's iSCSI initiator against Debian's tgt and istgt, each on two portals: verified I/O of 512 B
-# to 1 MiB, digests off and on, immediate data, unsolicited data and R2Ts, and a portal that dies.
+# to 1 MiB, digests off and on, immediate data, unsolicited data and R2Ts, CHAP right and wrong.
 # Needs target/release/umpio (or $UMPIO), root for apt, and the packages tgt and istgt (installed
 # when they are missing). Where they cannot be had it says SKIPPED; UMPIO_LAB_REQUIRED=1 makes that a
 # failure. Under a minute.
@@ -127,7 +127,7 @@ t=iscsi://127.0.0.1:$tp/$iqn:tgt/1
 i=iscsi://127.0.0.1:$ip/$iqn:istgt/0
 matrix tgt "$t" "iscsi://127.0.0.2:$tp/$iqn:tgt/1"
 matrix istgt "$i" "iscsi://127.0.0.2:$ip/$iqn:istgt/0"
-refused "digests that tgt does not agree to" "did not agree to the digests" --path "$t?header_digest=crc32c"
+refused "digests that tgt does not agree to" "HeaderDigest" --path "$t?header_digest=crc32c"
 for k in HeaderDigest DataDigest; do
     adm --op update --mode target --tid 1 -n $k -v CRC32C
 done
@@ -136,6 +136,13 @@ for bs in 512 64k 1M; do
     bench "tgt digests $bs" --path "$t?$d" --bs $bs --rw randrw --iodepth 8
     bench "istgt digests $bs" --path "$i?$d" --bs $bs --rw randrw --iodepth 8
 done
+adm --op new --mode account --user umpio --password rightsecret123
+adm --op bind --mode account --tid 1 --user umpio
+bench "tgt CHAP" --path "iscsi://umpio%rightsecret123@${t#iscsi://}?$d" --bs 4k --rw randrw --iodepth 8
+refused "tgt CHAP, wrong secret" "name umpio or its secret is wrong" \
+    --path "iscsi://umpio%wrongsecret123@${t#iscsi://}?$d"
+refused "tgt CHAP, no secret" "uthentication" --path "$t?$d"
+adm --op unbind --mode account --tid 1 --user umpio
 refused "a LUN that is absent" "is absent" --path "${t%/1}/7?$d"
 refused "two targets are not one LUN" "identity" --path "$t?$d" --path "$i"
 echo "iSCSI initiator against tgt and istgt: all ok"

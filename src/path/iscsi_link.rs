@@ -12,8 +12,9 @@ use super::unit::Unit;
 use crate::base::clock::Time;
 use crate::base::error::{ErrorKind, IoError};
 use crate::base::request::Token;
+use crate::proto::iscsi::chap;
 use crate::proto::iscsi::initiator::{
-    Completion, Credentials, Session, SessionConfig, SessionEvent, SessionFailure, UnitInfo, scsi,
+    Completion, Session, SessionConfig, SessionEvent, SessionFailure, UnitInfo, scsi,
 };
 use crate::transport::{Conn, Source};
 use std::time::Duration;
@@ -55,11 +56,32 @@ pub fn isid(nexus: u64, reactor: usize) -> [u8; 6] {
     [0x80, b[0], b[1], b[2], b[3], b[4]]
 }
 
-fn credentials(s: &Secret) -> Credentials {
-    Credentials {
+fn credentials(s: &Secret) -> std::io::Result<chap::Credentials> {
+    let secret = chap::Secret::new(&s.secret).ok_or_else(|| {
+        std::io::Error::other(format!(
+            "the CHAP secret of {} must have 1 to {} bytes",
+            s.name,
+            chap::SECRET_MAX
+        ))
+    })?;
+    Ok(chap::Credentials {
         name: s.name.clone(),
-        secret: s.secret.clone(),
+        secret,
+    })
+}
+
+/// What challenges are made of: nobody can foretell it, except in a simulated network, where the
+/// seed decides everything.
+fn entropy(dialer: &Dialer, seed: u64) -> [u8; 32] {
+    let mut out = [0; 32];
+    match dialer {
+        Dialer::Tcp => {
+            out[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+            out[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
+        }
+        Dialer::Pipe(_) => out[..8].copy_from_slice(&seed.to_be_bytes()),
     }
+    out
 }
 
 impl IscsiLink {
@@ -71,14 +93,9 @@ impl IscsiLink {
         dialer: &Dialer,
         now: Time,
     ) -> std::io::Result<Self> {
-        if spec.chap.is_some() {
-            return Err(std::io::Error::other(
-                "CHAP is not supported yet: leave USER%SECRET@ out and let the target take this initiator without it",
-            ));
-        }
         let config = SessionConfig {
-            chap: spec.chap.as_ref().map(credentials),
-            target_chap: spec.target_chap.as_ref().map(credentials),
+            chap: spec.chap.as_ref().map(credentials).transpose()?,
+            target_chap: spec.target_chap.as_ref().map(credentials).transpose()?,
             header_digest: spec.header_digest,
             data_digest: spec.data_digest,
             immediate_data: spec.immediate_data,
@@ -88,7 +105,7 @@ impl IscsiLink {
             max_recv: spec.max_recv,
             depth: spec.depth,
             nop_timeout: spec.nop_timeout,
-            seed,
+            entropy: entropy(dialer, seed),
             ..SessionConfig::new(
                 host.initiator_name.clone(),
                 spec.target_name.clone(),

@@ -1,22 +1,10 @@
 //! What a session is set up with, learns and says.
 
+use super::super::chap::Credentials;
 use super::failure::Failure;
 use super::scsi::{BlockLimits, Designators};
 use std::fmt;
 use std::time::Duration;
-
-/// A CHAP name and secret. Its `Debug` does not show the secret.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    pub name: String,
-    pub secret: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials({}, ***)", self.name)
-    }
-}
 
 /// Settings of one session.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,8 +29,8 @@ pub struct SessionConfig {
     pub nop_timeout: Duration,
     /// Time for the login, and for each answer of the bring-up.
     pub answer_timeout: Duration,
-    /// Seed of challenges and the like.
-    pub seed: u64,
+    /// Makes CHAP challenges: from the operating system wherever CHAP protects anything.
+    pub entropy: [u8; 32],
 }
 
 impl SessionConfig {
@@ -63,7 +51,7 @@ impl SessionConfig {
             depth: 128,
             nop_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(5),
-            seed: 0,
+            entropy: [0; 32],
         }
     }
 }

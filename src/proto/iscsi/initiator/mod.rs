@@ -19,5 +19,5 @@ mod tests;
 
 pub use connection::{Completion, Connection, Counters, Params};
 pub use failure::Failure;
-pub use info::{Credentials, SessionConfig, SessionEvent, SessionFailure, UnitInfo};
+pub use info::{SessionConfig, SessionEvent, SessionFailure, UnitInfo};
 pub use session::Session;
