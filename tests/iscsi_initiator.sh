@@ -26,7 +26,7 @@ finish() {
 }
 trap finish EXIT
 port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
-tp=$(port) ip=$(port) cp=$(port) ctl=$((RANDOM % 20000 + 100))
+tp=$(port) ip=$(port) ip2=$(port) cp=$(port) ctl=$((RANDOM % 20000 + 100))
 adm() { tgtadm -C "$ctl" --lld iscsi "$@"; }
 
 truncate -s 64M "$work/tgt.img" "$work/istgt.img"
@@ -49,15 +49,23 @@ cat >"$work/istgt.conf" <<CONF
   PidFile $work/istgt.pid
   AuthFile $work/auth.conf
   LogFacility "local7"
+  Timeout 30
   NopInInterval 20
   DiscoveryAuthMethod None
   MaxSessions 16
   MaxConnections 4
+  MaxR2T 32
+  MaxOutstandingR2T 16
+  DefaultTime2Wait 2
+  DefaultTime2Retain 60
   FirstBurstLength 262144
   MaxBurstLength 1048576
   MaxRecvDataSegmentLength 262144
-  InitialR2T No
+  InitialR2T Yes
   ImmediateData Yes
+  DataPDUInOrder Yes
+  DataSequenceInOrder Yes
+  ErrorRecoveryLevel 0
 [UnitControl]
   AuthMethod None
   Portal UC1 127.0.0.1:$cp
@@ -65,7 +73,7 @@ cat >"$work/istgt.conf" <<CONF
 [PortalGroup1]
   Portal DA1 127.0.0.1:$ip
 [PortalGroup2]
-  Portal DA2 127.0.0.2:$ip
+  Portal DA2 127.0.0.2:$ip2
 [InitiatorGroup1]
   InitiatorName "ALL"
   Netmask 127.0.0.0/8
@@ -74,13 +82,17 @@ cat >"$work/istgt.conf" <<CONF
   Mapping PortalGroup1 InitiatorGroup1
   Mapping PortalGroup2 InitiatorGroup1
   AuthMethod None
+  AuthGroup AuthGroup1
   UseDigest Auto
   UnitType Disk
-  LUN0 Storage $work/istgt.img 64MB
+  UnitInquiry "UMPIO" "ISTGT" "0001" "umpio-test-2"
+  QueueDepth 64
+  LUN0 Storage $work/istgt.img Auto
 CONF
 istgt -D -c "$work/istgt.conf" >"$work/istgt.log" 2>&1 &
 istgt_pid=$!
 for _ in $(seq 100); do (exec 3<>"/dev/tcp/127.0.0.1/$ip") 2>/dev/null && break; sleep 0.1; done
+(exec 3<>"/dev/tcp/127.0.0.1/$ip") 2>/dev/null || { echo "FAIL istgt does not listen"; cat "$work/istgt.log"; exit 1; }
 
 bench() {
     local name=$1
@@ -126,7 +138,7 @@ matrix() {
 t=iscsi://127.0.0.1:$tp/$iqn:tgt/1
 i=iscsi://127.0.0.1:$ip/$iqn:istgt/0
 matrix tgt "$t" "iscsi://127.0.0.2:$tp/$iqn:tgt/1"
-matrix istgt "$i" "iscsi://127.0.0.2:$ip/$iqn:istgt/0"
+matrix istgt "$i" "iscsi://127.0.0.2:$ip2/$iqn:istgt/0"
 refused "digests that tgt does not agree to" "HeaderDigest" --path "$t?header_digest=crc32c"
 for k in HeaderDigest DataDigest; do
     adm --op update --mode target --tid 1 -n $k -v CRC32C

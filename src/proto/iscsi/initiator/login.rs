@@ -1,6 +1,7 @@
 //! The login of a session as far as the session is concerned: bytes out, answers in, and at the end
 //! what was agreed on.
 
+use super::super::chap::Algorithm;
 use super::super::login::{DigestOffer, InitiatorConfig, InitiatorLogin, Negotiated, Offer, Step};
 use super::connection::Params;
 use super::info::SessionConfig;
@@ -8,6 +9,15 @@ use super::wire::BHS;
 
 /// R2Ts outstanding per task that are offered.
 const MAX_R2T: u16 = 8;
+
+/// CHAP algorithms as they are offered. SHA-256 comes last, since Debian's tgt takes its number (7)
+/// for SHA-1 and picks the first that it believes to know.
+const ALGORITHMS: [Algorithm; 4] = [
+    Algorithm::Sha3_256,
+    Algorithm::Sha1,
+    Algorithm::Md5,
+    Algorithm::Sha256,
+];
 
 /// What follows an answer.
 #[derive(Debug)]
@@ -47,6 +57,7 @@ impl Login {
         let config = InitiatorConfig {
             chap: c.chap.clone(),
             target_chap: c.target_chap.clone(),
+            algorithms: ALGORITHMS.to_vec(),
             offer: Offer {
                 header_digest: digest(c.header_digest),
                 data_digest: digest(c.data_digest),
