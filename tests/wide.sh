@@ -16,3 +16,5 @@ echo "== 200 kills of the daemon lose nothing that was acknowledged"
 UMPIO_KILLS=200 cargo test --release --test daemon kills_lose_nothing
 echo "== libiscsi's suite and tools, and qemu-img, against umpio's iSCSI target"
 tests/iscsi_target.sh
+echo "== umpio's iSCSI initiator against tgt and istgt"
+tests/iscsi_initiator.sh

@@ -9,6 +9,17 @@ pub const PATHS_PER_LUN: usize = 32;
 /// the channel.
 pub const NVME_QUEUE_DEPTH: u16 = 128;
 
+/// Commands outstanding in one iSCSI session that umpio keeps room for; the target's MaxCmdSN may
+/// allow fewer. A request beyond it waits in the channel.
+pub const ISCSI_DEPTH: u16 = 128;
+
+/// Time without any answer after which an iSCSI session counts as lost, by default.
+pub const ISCSI_NOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long, by default, a target is assumed to go on with the commands of a lost iSCSI session
+/// when nothing proves that it has stopped: iSCSI itself has no such bound.
+pub const ISCSI_FENCE_ASSUME: Duration = Duration::from_secs(10);
+
 /// Payload from which bytes are received straight into the caller's buffer (invariant I11).
 pub const DIRECT_MIN: usize = 16 * 1024;
 

@@ -110,6 +110,8 @@ pub fn random_host() -> HostIdentity {
     HostIdentity {
         nqn: format!("nqn.2014-08.org.nvmexpress:uuid:{id}"),
         id: *id.as_bytes(),
+        initiator_name: format!("iqn.2026-01.org.umpio:{id}"),
+        reactor: 0,
     }
 }
 
@@ -202,7 +204,15 @@ impl Reactor {
         let (mailbox, sender) = mailbox(MAILBOX)?;
         let now = config.clock.now();
         Ok(Self {
-            plane: Plane::new(config.dialer, config.host, config.seed, now),
+            plane: Plane::new(
+                config.dialer,
+                HostIdentity {
+                    reactor: config.index,
+                    ..config.host
+                },
+                config.seed,
+                now,
+            ),
             services: Vec::new(),
             clock: config.clock,
             now,
@@ -337,7 +347,7 @@ impl Reactor {
                         source,
                     })?)
                 }
-                NexusSpec::NvmeTcp(_) => None,
+                NexusSpec::NvmeTcp(_) | NexusSpec::Iscsi(_) => None,
             };
             paths.push(PathToOpen {
                 spec: path,

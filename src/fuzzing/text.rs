@@ -8,7 +8,14 @@ pub(super) fn run_url(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match PathSpec::parse(&text) {
         Ok(spec) => {
-            assert_eq!(PathSpec::parse(&spec.url).as_ref(), Ok(&spec));
+            match &spec.nexus {
+                // Shown without its secrets, which cannot be read back from there.
+                NexusSpec::Iscsi(s) if s.chap.is_some() => {
+                    let again = PathSpec::parse(&spec.url).map(|s| s.nexus.key());
+                    assert_eq!(again.as_ref(), Ok(&spec.nexus.key()));
+                }
+                _ => assert_eq!(PathSpec::parse(&spec.url).as_ref(), Ok(&spec)),
+            }
             assert_eq!(spec.nexus.id(), spec.nexus.clone().id());
             let _ = (spec.to_string(), spec.nexus.key());
             if let NexusSpec::NvmeTcp(nvme) = &spec.nexus {
@@ -25,6 +32,8 @@ pub(super) fn url_seeds() -> Vec<Vec<u8>> {
         "nvme-tcp://127.0.0.1:4420/nqn.2024-01.test:a?nsid=1&hdgst=1&ddgst=0&cc=cubic&kato=5000",
         "nvme-tcp://[fe80::1%eth0]/nqn.x?src=::1&iface=eth0&queues=4&depth=128&sqfc=1",
         "nvme-tcp://host/nqn.x?sndbuf=1M&rcvbuf=65536&busy_poll=50&user_timeout=1000",
+        "iscsi://127.0.0.1:3260/iqn.2024-01.test:a/0?header_digest=crc32c&data_digest=none",
+        "iscsi://me%secret@[::1]/iqn.a/16383?target_user=t&target_password=x&initial_r2t=1",
         "mem:64M",
         "null:1T?zero=1",
         "file:/tmp/x?direct=1",

@@ -94,7 +94,7 @@ impl Plane {
     ) -> ChannelId {
         let asymmetric_kind = paths
             .iter()
-            .any(|p| matches!(p.spec.nexus, NexusSpec::NvmeTcp(_)));
+            .any(|p| !matches!(p.spec.nexus, NexusSpec::Local(_)));
         // ANA is folded like implicit ALUA; a LUN on local devices has no access states.
         let alua = if asymmetric_kind {
             Alua::Implicit
@@ -384,7 +384,7 @@ impl Plane {
         let slot = &channel.slots[at];
         let association = self.paths.get(slot.association);
         let wanted = match slot.spec.nexus {
-            NexusSpec::NvmeTcp(_) => slot.spec.nsid,
+            NexusSpec::NvmeTcp(_) | NexusSpec::Iscsi(_) => slot.spec.nsid,
             NexusSpec::Local(_) => None,
         };
         let ix = PathIx::new(at);

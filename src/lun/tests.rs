@@ -18,6 +18,8 @@ fn plane() -> Plane {
     let host = HostIdentity {
         nqn: "nqn.2026-01.test:host".into(),
         id: [1; 16],
+        initiator_name: "iqn.2026-01.org.umpio:sim".to_owned(),
+        reactor: 0,
     };
     Plane::new(Dialer::Tcp, host, 7, Time::ZERO)
 }

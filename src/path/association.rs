@@ -2,6 +2,7 @@
 
 use super::access::AccessState;
 use super::dialer::Dialer;
+use super::iscsi_link::{IscsiLink, SessionName};
 use super::local::LocalDevice;
 use super::loss::{ControllerName, QuiesceTiming};
 use super::nexus::Nexus;
@@ -22,6 +23,7 @@ use std::time::Duration;
 enum Link {
     None,
     Nvme(Box<NvmeLink>),
+    Iscsi(Box<IscsiLink>),
     Local(Box<LocalDevice>),
 }
 
@@ -50,6 +52,8 @@ pub struct Association {
     /// What was left when a lost association had requests in flight.
     pub last_controller: Option<ControllerName>,
     pub last_timing: Option<QuiesceTiming>,
+    /// The iSCSI session of the last login.
+    pub last_session: Option<SessionName>,
     /// LUN paths that use it.
     pub users: u32,
     /// Taken from `LocalDevice` so that a second reactor can share it.
@@ -70,6 +74,7 @@ impl Association {
             counters: AssociationCounters::default(),
             last_controller: None,
             last_timing: None,
+            last_session: None,
             users: 0,
             local,
         }
@@ -128,6 +133,14 @@ impl Association {
                 self.link = Link::Nvme(Box::new(link));
                 self.set_state(State::Connecting, None, now);
             }
+            NexusSpec::Iscsi(spec) => {
+                let seed = self.nexus.id ^ now.as_nanos();
+                let link = IscsiLink::start(spec, self.nexus.id, host, seed, dialer, now).map_err(
+                    |e| DownReason::Connect(format!("{}: {e}", spec.endpoint().portal())),
+                )?;
+                self.link = Link::Iscsi(Box::new(link));
+                self.set_state(State::Connecting, None, now);
+            }
             NexusSpec::Local(_) => {
                 // A local path that was taken down and comes back has kept its device.
                 if !matches!(self.link, Link::Local(_)) {
@@ -152,6 +165,7 @@ impl Association {
         }
         match &mut self.link {
             Link::Nvme(l) => l.submit(nsid, token, now),
+            Link::Iscsi(l) => l.submit(nsid, token, now),
             Link::Local(d) => d.submit(token, now),
             Link::None => unreachable!("an association that is up has a link"),
         }
@@ -160,6 +174,7 @@ impl Association {
     pub fn free_slots(&self) -> usize {
         match (&self.link, self.state) {
             (Link::Nvme(l), State::Up) => l.free_slots(),
+            (Link::Iscsi(l), State::Up) => l.free_slots(),
             (Link::Local(_), State::Up) => usize::MAX,
             _ => 0,
         }
@@ -212,6 +227,13 @@ impl Association {
                 }
                 worked
             }
+            Link::Iscsi(link) => {
+                let worked = link.pump(dialer, now, done, news);
+                if self.state == State::Connecting && link.addrs().is_some() {
+                    self.set_state(State::LoggingIn, None, now);
+                }
+                worked
+            }
         }
     }
 
@@ -219,6 +241,7 @@ impl Association {
     pub fn flush(&mut self, now: Time, news: &mut Vec<LinkNews>) -> bool {
         match &mut self.link {
             Link::Nvme(link) => link.flush(now, news),
+            Link::Iscsi(link) => link.flush(now, news),
             _ => false,
         }
     }
@@ -234,6 +257,14 @@ impl Association {
             self.last_controller = link.controller_name();
             self.last_timing = link.timing();
         }
+        if let Link::Iscsi(link) = &self.link {
+            if let Some((local, remote)) = link.addrs() {
+                self.nexus.local_addr = local;
+                self.nexus.remote_addr = remote;
+            }
+            self.units = link.units();
+            self.last_session = link.session_name();
+        }
         if self.state != State::Up {
             self.set_state(State::Up, None, now);
         }
@@ -241,8 +272,10 @@ impl Association {
     }
 
     pub fn refresh_units(&mut self) {
-        if let Link::Nvme(link) = &self.link {
-            self.units = link.units();
+        match &self.link {
+            Link::Nvme(link) => self.units = link.units(),
+            Link::Iscsi(link) => self.units = link.units(),
+            Link::Local(_) | Link::None => {}
         }
     }
 
@@ -260,6 +293,7 @@ impl Association {
         let was_up = matches!(self.state, State::Up | State::Draining);
         match std::mem::replace(&mut self.link, Link::None) {
             Link::Nvme(link) => link.tear_down(now, done, f),
+            Link::Iscsi(link) => link.tear_down(done, f),
             // Stopped for good with nothing in flight: its memory or descriptor goes at once.
             Link::Local(device)
                 if device.in_flight() == 0 && reason == DownReason::Administrative =>
@@ -312,8 +346,10 @@ impl Association {
     pub fn drain(&mut self, now: Time) {
         if self.state == State::Up {
             self.set_state(State::Draining, Some(DownReason::Administrative), now);
-            if let Link::Nvme(link) = &mut self.link {
-                link.shutdown(now);
+            match &mut self.link {
+                Link::Nvme(link) => link.shutdown(now),
+                Link::Iscsi(link) => link.shutdown(now),
+                Link::Local(_) | Link::None => {}
             }
         }
     }
@@ -326,8 +362,10 @@ impl Association {
     }
 
     pub fn reread_access(&mut self, now: Time) {
-        if let (Link::Nvme(link), State::Up) = (&mut self.link, self.state) {
-            link.reread_access(now);
+        match (&mut self.link, self.state) {
+            (Link::Nvme(link), State::Up) => link.reread_access(now),
+            (Link::Iscsi(link), State::Up) => link.reread_access(now),
+            _ => {}
         }
     }
 
@@ -335,6 +373,7 @@ impl Association {
         match (&self.link, self.state) {
             (_, State::Idle | State::Backoff) => self.retry_at,
             (Link::Nvme(link), _) => link.next_deadline(),
+            (Link::Iscsi(link), _) => link.next_deadline(),
             // What is done already must not wait out a sleep.
             (Link::Local(device), State::Up | State::Draining) if device.must_poll() => Time::ZERO,
             _ => Time::NEVER,
@@ -344,6 +383,7 @@ impl Association {
     pub fn fds(&self, out: &mut Vec<(std::os::fd::RawFd, bool)>) {
         match &self.link {
             Link::Nvme(link) => link.fds(out),
+            Link::Iscsi(link) => link.fds(out),
             Link::Local(d) => out.extend(d.fd().map(|fd| (fd, false))),
             Link::None => {}
         }
@@ -352,6 +392,7 @@ impl Association {
     pub fn copied_bytes_large(&self) -> u64 {
         match &self.link {
             Link::Nvme(link) => link.copied_bytes_large(),
+            Link::Iscsi(link) => link.copied_bytes_large(),
             _ => 0,
         }
     }

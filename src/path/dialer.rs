@@ -1,13 +1,51 @@
 //! Makes connections: over TCP, or in a network in memory.
 
-use super::url::NvmeTcpSpec;
 use crate::base::clock::Time;
 use crate::transport::Conn;
 use crate::transport::pipe::PipeNet;
-use crate::transport::tcp::{TcpConn, paces};
+use crate::transport::tcp::{TcpConn, TcpOptions, paces};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+/// A portal, and how to connect to it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Endpoint {
+    pub host: String,
+    pub port: u16,
+    pub tcp: TcpOptions,
+}
+
+impl Endpoint {
+    /// The socket address, asked of the resolver where the host is a name.
+    ///
+    /// # Errors
+    /// The resolver's, with the name that was looked up.
+    pub fn resolve(&self) -> io::Result<SocketAddr> {
+        if let Ok(ip) = self.host.parse::<std::net::IpAddr>() {
+            return Ok(SocketAddr::new(ip, self.port));
+        }
+        let none = || {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("'{}' has no address", self.host),
+            )
+        };
+        (self.host.as_str(), self.port)
+            .to_socket_addrs()?
+            .next()
+            .ok_or_else(none)
+    }
+
+    /// `HOST:PORT`, with brackets where needed: the name of the portal.
+    pub fn portal(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
 
 /// How this reactor reaches portals.
 #[derive(Clone, Debug)]
@@ -27,7 +65,7 @@ pub enum Dialing {
 }
 
 impl Dialer {
-    pub fn start(&self, spec: &NvmeTcpSpec, now: Time) -> io::Result<Dialing> {
+    pub fn start(&self, spec: &Endpoint, now: Time) -> io::Result<Dialing> {
         match self {
             Self::Pipe(net) => Ok(Dialing::Connecting(Conn::Pipe(
                 net.connect(&spec.portal(), now)?,
@@ -49,7 +87,7 @@ impl Dialer {
         }
     }
 
-    fn connect(&self, spec: &NvmeTcpSpec, to: SocketAddr, _now: Time) -> io::Result<Dialing> {
+    fn connect(&self, spec: &Endpoint, to: SocketAddr, _now: Time) -> io::Result<Dialing> {
         let conn = TcpConn::connect(to, &spec.tcp)?;
         if let Some(cc) = conn
             .congestion()
@@ -64,7 +102,7 @@ impl Dialer {
     pub fn poll(
         &self,
         dialing: &mut Option<Dialing>,
-        spec: &NvmeTcpSpec,
+        spec: &Endpoint,
         now: Time,
     ) -> io::Result<Option<Conn>> {
         match dialing {

@@ -7,8 +7,13 @@
 //! - another path to the subsystem reset the controller (Cross-Controller Reset, TP8028);
 //! - 2 × KATO + CQT have passed since this host saw the loss, stopped Keep Alive and began to close
 //!   all connections (TP4129; 3 × KATO where traffic counts as keep-alive; KATO in place of a CQT
-//!   of zero). With a KATO of zero the controller never notices: there is no bound.
+//!   of zero). With a KATO of zero the controller never notices: there is no bound;
+//! - iSCSI: the session was reinstated, that is, a login with the same ISID to the same target portal
+//!   group was answered: the target ends all tasks of the old session before (RFC 7143, 6.3.5);
+//! - iSCSI has no bound of its own. Where no proof comes, a configured time is *assumed* to be
+//!   enough (`fence_assume`), and is called that wherever it is shown.
 
+use super::iscsi_link::SessionName;
 use crate::base::clock::Time;
 use std::time::Duration;
 
@@ -25,6 +30,10 @@ pub enum Proof {
     CrossControllerReset,
     /// The time after which the target must have stopped.
     TimeBound,
+    /// The target has answered a login that ended the lost session (session reinstatement).
+    SessionReinstatement,
+    /// No proof: the time that the configuration assumes to be enough has passed.
+    Assumption,
     /// A local device completes or discards everything before it goes.
     LocalDevice,
     /// The fence is switched off, for tests of the tests only: no proof at all.
@@ -37,6 +46,8 @@ impl Proof {
             Self::OrderlyTeardown => "orderly teardown",
             Self::CrossControllerReset => "cross-controller reset",
             Self::TimeBound => "time bound",
+            Self::SessionReinstatement => "session reinstatement",
+            Self::Assumption => "assumed time (no proof)",
             Self::LocalDevice => "local device",
             Self::NoneAskedFor => "none (fence off)",
         }
@@ -97,8 +108,12 @@ pub struct Loss {
     pub subsystem: Option<String>,
     pub controller: Option<ControllerName>,
     pub lost_at: Time,
+    /// The iSCSI session that was lost.
+    pub session: Option<SessionName>,
     /// When the time bound opens it; `Time::NEVER` without a bound.
     pub bound_at: Time,
+    /// What the passing of that time is: a bound of the standard, or an assumption.
+    pub bound_is: Proof,
     pub ccr: CcrState,
     pub ccr_failures: u32,
 }
@@ -125,11 +140,34 @@ impl Loss {
             association,
             subsystem,
             controller,
+            session: None,
             lost_at: now,
             bound_at,
+            bound_is: Proof::TimeBound,
             ccr,
             ccr_failures: 0,
         }
+    }
+
+    /// The loss of an iSCSI session; `assume`: the time that is taken as enough without proof.
+    pub fn of_session(
+        id: LossId,
+        association: usize,
+        session: Option<SessionName>,
+        assume: Option<Duration>,
+        now: Time,
+    ) -> Self {
+        Self {
+            session,
+            bound_at: assume.map_or(Time::NEVER, |d| now + d),
+            bound_is: Proof::Assumption,
+            ..Self::new(id, association, None, None, None, now)
+        }
+    }
+
+    /// Whether a login that ended in `session` has ended the lost one.
+    pub fn ended_by(&self, session: SessionName) -> bool {
+        self.session == Some(session)
     }
 
     /// A reset through this sibling did not prove anything: try again later, slower each time.
@@ -152,6 +190,34 @@ mod tests {
             cqt: Duration::from_millis(cqt_ms),
             traffic_based,
         }
+    }
+
+    #[test]
+    fn a_session_is_ended_by_its_own_isid_in_its_own_portal_group_and_by_no_other() {
+        let name = |isid, target_portal_group| SessionName {
+            isid: [isid; 6],
+            target_portal_group,
+        };
+        let loss = Loss::of_session(LossId(1), 0, Some(name(1, 1)), None, Time::ZERO);
+        assert!(loss.ended_by(name(1, 1)));
+        assert!(!loss.ended_by(name(2, 1)));
+        assert!(!loss.ended_by(name(1, 2)));
+        assert_eq!(
+            loss.bound_at,
+            Time::NEVER,
+            "nothing is assumed unless configured"
+        );
+        let unknown = Loss::of_session(LossId(1), 0, None, None, Time::ZERO);
+        assert!(!unknown.ended_by(name(1, 1)));
+    }
+
+    #[test]
+    fn an_assumption_is_called_one() {
+        let assume = Some(Duration::from_secs(3));
+        let loss = Loss::of_session(LossId(1), 0, None, assume, Time::from_nanos(5));
+        assert_eq!(loss.bound_at, Time::from_nanos(3_000_000_005));
+        assert_eq!(loss.bound_is, Proof::Assumption);
+        assert!(Proof::Assumption.name().contains("assumed"));
     }
 
     #[test]

@@ -25,11 +25,11 @@ impl Nexus {
         }
     }
 
-    /// The subsystem NQN, or nothing for a local device.
+    /// The subsystem NQN, where the nexus is NVMe.
     pub fn subsystem(&self) -> Option<&str> {
         match &self.spec {
             NexusSpec::NvmeTcp(s) => Some(&s.subsystem_nqn),
-            NexusSpec::Local(_) => None,
+            NexusSpec::Iscsi(_) | NexusSpec::Local(_) => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The NVMe/TCP half of an association: the protocol machine and the connections under it.
 
 use super::access::AccessState;
-use super::dialer::{Dialer, Dialing};
+use super::dialer::{Dialer, Dialing, Endpoint};
 use super::identity::Identity;
 use super::loss::{ControllerName, QuiesceTiming};
 use super::outcome::{Outcome, from_nvme};
@@ -27,6 +27,10 @@ const IDLE_LOOK: Duration = Duration::from_millis(1);
 pub struct HostIdentity {
     pub nqn: String,
     pub id: [u8; 16],
+    /// iSCSI initiator name (RFC 7143, 4.2.7).
+    pub initiator_name: String,
+    /// Place of the reactor among those of this host: each has sessions of its own.
+    pub reactor: usize,
 }
 
 /// What a pump of the link brought up besides completions.
@@ -50,7 +54,7 @@ pub enum LinkNews {
 /// One NVMe/TCP association.
 #[derive(Debug)]
 pub struct NvmeLink {
-    spec: NvmeTcpSpec,
+    endpoint: Endpoint,
     machine: Machine,
     conns: Vec<Option<Conn>>,
     dialing: Option<Dialing>,
@@ -86,9 +90,10 @@ impl NvmeLink {
         let machine = Machine::new(config, now);
         let mut conns = Vec::new();
         conns.resize_with(usize::from(spec.io_queues) + 1, || None);
-        let dialing = Some(dialer.start(spec, now)?);
+        let endpoint = spec.endpoint();
+        let dialing = Some(dialer.start(&endpoint, now)?);
         Ok(Self {
-            spec: spec.clone(),
+            endpoint,
             machine,
             conns,
             dialing,
@@ -138,7 +143,7 @@ impl NvmeLink {
                 }
             }
         } else if let Some(q) = self.machine.wants_connection() {
-            match dialer.start(&self.spec, now) {
+            match dialer.start(&self.endpoint, now) {
                 Ok(d) => {
                     self.dialing = Some(d);
                     self.dialing_queue = q;
@@ -228,7 +233,7 @@ impl NvmeLink {
 
     fn pump_dial(&mut self, dialer: &Dialer, now: Time) -> Result<bool, DownReason> {
         let resolving = matches!(self.dialing, Some(Dialing::Resolving(_)));
-        match dialer.poll(&mut self.dialing, &self.spec, now) {
+        match dialer.poll(&mut self.dialing, &self.endpoint, now) {
             Ok(Some(conn)) => {
                 self.conns[self.dialing_queue] = Some(conn);
                 self.machine.connected(self.dialing_queue, now);
@@ -237,7 +242,10 @@ impl NvmeLink {
             Ok(None) if now >= self.dial_deadline => Err(DownReason::ConnectTimeout),
             Ok(None) => Ok(false),
             Err(e) if resolving => Err(DownReason::Resolve(e.to_string())),
-            Err(e) => Err(DownReason::Connect(format!("{}: {e}", self.spec.portal()))),
+            Err(e) => Err(DownReason::Connect(format!(
+                "{}: {e}",
+                self.endpoint.portal()
+            ))),
         }
     }
 

@@ -21,6 +21,8 @@ pub enum DownReason {
     PeerClosed,
     /// What came in was not the protocol.
     Protocol(String),
+    /// The target announced that it ends the session.
+    TargetEnds(String),
     /// No answer to Keep Alive in time.
     KeepAliveExpired,
     /// It was told to go.
@@ -40,6 +42,7 @@ impl fmt::Display for DownReason {
             Self::Transport(what) => write!(f, "connection lost: {what}"),
             Self::PeerClosed => f.write_str("connection closed by the target"),
             Self::Protocol(what) => write!(f, "protocol error: {what}"),
+            Self::TargetEnds(what) => f.write_str(what),
             Self::KeepAliveExpired => f.write_str("keep-alive unanswered"),
             Self::Administrative => f.write_str("taken down by the operator"),
             Self::Local(what) => write!(f, "cannot open: {what}"),

@@ -215,6 +215,7 @@ impl PathSet {
             match item {
                 LinkNews::Up => {
                     self.associations[ix].came_up(now);
+                    self.session_reinstated(ix);
                     self.events.push(PathEvent::Up(ix));
                 }
                 LinkNews::Access => {
@@ -299,10 +300,31 @@ impl PathSet {
                 self.events
                     .push(PathEvent::FenceOpen(id, Proof::NoneAskedFor));
             } else {
-                self.losses
-                    .push(Loss::new(id, ix, subsystem, controller, timing, now));
+                let a = &self.associations[ix];
+                self.losses.push(match &a.nexus.spec {
+                    NexusSpec::Iscsi(spec) => {
+                        Loss::of_session(id, ix, a.last_session, spec.fence_assume, now)
+                    }
+                    _ => Loss::new(id, ix, subsystem, controller, timing, now),
+                });
             }
         }
+    }
+
+    /// An iSCSI login was answered: it has ended the session that the same ISID had with the same
+    /// target portal group before, and every task in it (RFC 7143, 6.3.5).
+    fn session_reinstated(&mut self, ix: AssociationIx) {
+        let Some(session) = self.associations[ix].last_session else {
+            return;
+        };
+        let events = &mut self.events;
+        self.losses.retain(|l| {
+            let proven = l.association == ix && l.ended_by(session);
+            if proven {
+                events.push(PathEvent::FenceOpen(l.id, Proof::SessionReinstatement));
+            }
+            !proven
+        });
     }
 
     /// Looks for proofs: time bounds that have passed, siblings that can reset a controller.
@@ -312,7 +334,7 @@ impl PathSet {
             if now >= self.losses[i].bound_at {
                 let loss = self.losses.swap_remove(i);
                 self.events
-                    .push(PathEvent::FenceOpen(loss.id, Proof::TimeBound));
+                    .push(PathEvent::FenceOpen(loss.id, loss.bound_is));
                 continue;
             }
             self.try_ccr(i, now);

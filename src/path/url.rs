@@ -1,9 +1,12 @@
-//! Path URLs: `nvme-tcp://HOST[:4420]/SUBSYSTEM-NQN[?options]`, `mem:SIZE`, `null:SIZE`, `file:PATH`.
+//! Path URLs: `nvme-tcp://HOST[:4420]/SUBSYSTEM-NQN[?options]`, `iscsi://HOST[:3260]/TARGET-IQN/LUN[?options]`,
+//! `mem:SIZE`, `null:SIZE`, `file:PATH`.
 
+use super::dialer::Endpoint;
+use super::iscsi_url::{self, IscsiSpec};
 use crate::base::limits;
 use crate::transport::tcp::TcpOptions;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// The default NVMe/TCP port (IANA, NVMe over TCP transport spec).
@@ -13,7 +16,7 @@ pub const NVME_TCP_PORT: u16 = 4420;
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum UrlError {
     #[error(
-        "'{url}': unknown scheme; known are nvme-tcp://HOST[:PORT]/NQN, mem:SIZE, null:SIZE and file:PATH"
+        "'{url}': unknown scheme; known are nvme-tcp://HOST[:PORT]/NQN, iscsi://HOST[:PORT]/TARGET-IQN/LUN, mem:SIZE, null:SIZE and file:PATH"
     )]
     Scheme { url: String },
     #[error("'{url}': {what}")]
@@ -57,6 +60,7 @@ pub struct NvmeTcpSpec {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NexusSpec {
     NvmeTcp(NvmeTcpSpec),
+    Iscsi(Box<IscsiSpec>),
     /// `mem:`, `null:` or `file:`, kept as written; `path::local` reads the rest.
     Local(String),
 }
@@ -64,9 +68,10 @@ pub enum NexusSpec {
 /// One path as configured.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PathSpec {
+    /// As configured, without secrets.
     pub url: String,
     pub nexus: NexusSpec,
-    /// NVMe namespace; `None`: the only one there is.
+    /// NVMe namespace, or `None`: the only one there is. iSCSI: the logical unit number.
     pub nsid: Option<u32>,
 }
 
@@ -78,6 +83,9 @@ impl PathSpec {
     pub fn parse(url: &str) -> Result<Self, UrlError> {
         if let Some(rest) = url.strip_prefix("nvme-tcp://") {
             return parse_nvme(url, rest);
+        }
+        if let Some(rest) = url.strip_prefix("iscsi://") {
+            return iscsi_url::parse(url, rest);
         }
         if url.starts_with("mem:") || url.starts_with("null:") || url.starts_with("file:") {
             return Ok(Self {
@@ -186,7 +194,7 @@ fn parse_nvme(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
     })
 }
 
-fn flag(value: &str) -> Option<bool> {
+pub(super) fn flag(value: &str) -> Option<bool> {
     match value {
         "1" => Some(true),
         "0" => Some(false),
@@ -195,7 +203,7 @@ fn flag(value: &str) -> Option<bool> {
 }
 
 /// `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`.
-fn split_authority(text: &str) -> Result<(String, Option<u16>), String> {
+pub(super) fn split_authority(text: &str) -> Result<(String, Option<u16>), String> {
     let port = |p: &str| {
         p.parse::<u16>()
             .ok()
@@ -226,33 +234,17 @@ fn split_authority(text: &str) -> Result<(String, Option<u16>), String> {
 }
 
 impl NvmeTcpSpec {
-    /// The socket address, asked of the resolver where the host is a name.
-    ///
-    /// # Errors
-    /// The resolver's, with the name that was looked up.
-    pub fn resolve(&self) -> std::io::Result<SocketAddr> {
-        if let Ok(ip) = self.host.parse::<IpAddr>() {
-            return Ok(SocketAddr::new(ip, self.port));
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            host: self.host.clone(),
+            port: self.port,
+            tcp: self.tcp.clone(),
         }
-        let none = || {
-            std::io::Error::new(
-                std::io::ErrorKind::NotFound,
-                format!("'{}' has no address", self.host),
-            )
-        };
-        (self.host.as_str(), self.port)
-            .to_socket_addrs()?
-            .next()
-            .ok_or_else(none)
     }
 
     /// `HOST:PORT`, with brackets where needed: the name of the portal.
     pub fn portal(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        self.endpoint().portal()
     }
 }
 
@@ -261,13 +253,8 @@ impl NexusSpec {
     pub fn key(&self) -> String {
         match self {
             Self::Local(url) => url.clone(),
-            Self::NvmeTcp(s) => format!(
-                "nvme-tcp|{}|{}|{}|{}",
-                s.tcp.source.map_or_else(String::new, |ip| ip.to_string()),
-                s.tcp.interface.as_deref().unwrap_or(""),
-                s.portal(),
-                s.subsystem_nqn
-            ),
+            Self::NvmeTcp(s) => network_key("nvme-tcp", &s.endpoint(), &s.subsystem_nqn),
+            Self::Iscsi(s) => network_key("iscsi", &s.endpoint(), &s.target_name),
         }
     }
 
@@ -278,6 +265,15 @@ impl NexusSpec {
         });
         if hash == 0 { 1 } else { hash }
     }
+}
+
+fn network_key(protocol: &str, at: &Endpoint, name: &str) -> String {
+    format!(
+        "{protocol}|{}|{}|{}|{name}",
+        at.tcp.source.map_or_else(String::new, |ip| ip.to_string()),
+        at.tcp.interface.as_deref().unwrap_or(""),
+        at.portal(),
+    )
 }
 
 impl fmt::Display for PathSpec {

@@ -64,6 +64,8 @@ impl Host {
         let identity = HostIdentity {
             nqn: "nqn.2026-01.org.umpio:sim-host".to_owned(),
             id,
+            initiator_name: "iqn.2026-01.org.umpio:sim".to_owned(),
+            reactor: 0,
         };
         let seed = derive(setup.seed, 0x4057 + index as u64);
         let mut plane = Plane::new(Dialer::Pipe(net.clone()), identity, seed, now);

@@ -96,6 +96,8 @@ impl TargetActor {
         let nobody = HostIdentity {
             nqn: "nqn.2026-01.org.umpio:sim-target".to_owned(),
             id: [0; 16],
+            initiator_name: "iqn.2026-01.org.umpio:sim".to_owned(),
+            reactor: 0,
         };
         let mut plane = Plane::new(Dialer::Pipe(self.net.clone()), nobody, seed, now);
         let mut target = Target::new(TargetConfig {
