@@ -256,6 +256,7 @@ def main():
             cells = {p: {**report.summary(r), "all": r} for p, r in runs.items()}
             result["workloads"].append({"workload": w.name, **w._asdict(), "peers": cells, "ratios": report.ratios(cells)})
             result["failures"] += [(w.name, p, r) for p, rs in runs.items() for r in rs if "error" in r]
+            result["two_paths_against_one"] = report.against_one_path(result["workloads"])
             if args.json:
                 # After every workload, so that an interrupted session keeps what it has.
                 with open(args.json, "w") as f:

@@ -82,6 +82,20 @@ def section(title, lines, peers, show):
     return f"### {title}\n\n" + table(["workload"] + [TITLES[p] for p in peers], rows) + "\n"
 
 
+def against_one_path(workloads):
+    """What each peer keeps of its one-path figure when it has two, by name of the workload."""
+    load = lambda w: (w["rw"], w["bs"], w["qd"], w["digest"])
+    one = {load(w): w["peers"] for w in workloads if w["paths"] == 1}
+    kept = {}
+    for w in workloads:
+        alone = one.get(load(w))
+        if w["paths"] == 1 or not alone:
+            continue
+        pairs = {p: (median(c, "iops"), median(alone.get(p), "iops")) for p, c in w["peers"].items()}
+        kept[w["workload"]] = {p: round(two / single, 3) for p, (two, single) in pairs.items() if two and single}
+    return kept
+
+
 def markdown(result):
     """The whole report: conditions, absences, figures, ratios."""
     peers = [p for p in TITLES if p in result["peers"]]
@@ -98,6 +112,10 @@ def markdown(result):
     if names:
         rows = [[f"`{w}`"] + [f"{ratios(c)[n]:.2f}" if n in ratios(c) else "–" for n in names] for w, c in lines]
         out.append("### Ratios\n\n" + table(["workload"] + names, rows) + "\n")
+    kept = against_one_path(result["workloads"])
+    if kept:
+        rows = [[f"`{w}`"] + [f"{k[p]:.2f}" if p in k else "–" for p in peers] for w, k in kept.items()]
+        out.append("### Two paths against one\n\n" + table(["workload"] + [TITLES[p] for p in peers], rows) + "\n")
     qd1 = [line for line in lines if "-qd1-" in line[0]]
     if qd1:
         out.append(section("Latency at queue depth 1, mean / p99, µs", qd1, peers, time_cell))

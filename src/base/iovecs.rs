@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 use std::io::{IoSlice, IoSliceMut};
 
 /// Slices in one vectored send or receive at most.
-pub const MAX_SLICES: usize = 64;
+pub const MAX_SLICES: usize = 128;
 
 /// What one send call takes, in wire order.
 pub type SendVec<'a> = ArrayVec<IoSlice<'a>, MAX_SLICES>;

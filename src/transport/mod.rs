@@ -35,6 +35,9 @@ pub struct Turn {
     pub bytes: usize,
     /// The peer has ended its stream (receive only).
     pub eof: bool,
+    /// The last call showed that nothing is left: asking again now would find nothing (receive
+    /// only; false where there is no telling).
+    pub dry: bool,
 }
 
 /// One connection. An enum, so that the data path is monomorphic and a simulated connection is

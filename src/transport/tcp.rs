@@ -168,10 +168,14 @@ impl TcpConn {
                     sink.received(n, now);
                     // A short read means that the socket is empty: save the call that says so.
                     if n < asked {
+                        turn.dry = true;
                         break;
                     }
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    turn.dry = true;
+                    break;
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }

@@ -242,7 +242,9 @@ impl Target {
                         self.close(conn, CloseReason::HostClosed, now);
                         break;
                     }
-                    if !stalled {
+                    // A command that waited for its buffer had stopped the receiving; with the
+                    // socket found empty, the next call would be for nothing.
+                    if !stalled || turn.dry {
                         break;
                     }
                 }
