@@ -102,6 +102,7 @@ fn bind(listen: &Listen) -> Result<Listener, CliError> {
         host,
         port,
         congestion,
+        driver,
         ..
     } = listen;
     let failed = |e: std::io::Error| {
@@ -125,6 +126,7 @@ fn bind(listen: &Listen) -> Result<Listener, CliError> {
     })?;
     let options = TcpOptions {
         congestion: congestion.clone(),
+        driver: *driver,
         ..TcpOptions::default()
     };
     Listener::tcp(at, options).map_err(failed)
