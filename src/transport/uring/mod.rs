@@ -44,7 +44,7 @@ impl ThreadRing {
             };
         }
         match self {
-            Self::Ready(ring) => Some(ring),
+            Self::Ready(ring) => Some(ring.as_mut()),
             _ => None,
         }
     }

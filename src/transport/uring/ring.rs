@@ -130,7 +130,7 @@ impl Ring {
             return Err(io::Error::from_raw_os_error(self.broken));
         }
         let Some(&index) = self.free.last() else {
-            return Err(io::Error::other(format!("the ring holds {SLOTS} sockets")));
+            return Err(io::ErrorKind::QuotaExceeded.into());
         };
         self.ring.submitter().register_files_update(index, &[fd])?;
         self.free.pop();
@@ -302,11 +302,12 @@ impl Ring {
         }
     }
 
+    fn next_completion(&mut self) -> Option<io_uring::cqueue::Entry> {
+        self.ring.completion().next()
+    }
+
     fn harvest(&mut self) {
-        loop {
-            let Some(entry) = self.ring.completion().next() else {
-                return;
-            };
+        while let Some(entry) = self.next_completion() {
             let data = entry.user_data();
             if data == IGNORED {
                 continue;
@@ -360,7 +361,7 @@ impl Ring {
 }
 
 fn user_data(index: u32, epoch: u32) -> u64 {
-    u64::from(epoch) << 32 | u64::from(index)
+    (u64::from(epoch) << 32) | u64::from(index)
 }
 
 fn is_passing(e: &io::Error) -> bool {
