@@ -13,7 +13,9 @@ use crate::engine::reactor::{LunSpec, Reactor, ReactorConfig};
 use crate::front::workload::{Phase, Workload};
 use crate::lun::plane::ChannelId;
 use crate::lun::port::{Geometry, PortId, Ports};
+use crate::path::dialer::Dialer;
 use crate::path::state::State;
+use crate::transport::Driver;
 
 /// How long paths get to log in before a run begins without those that have not.
 const LOGIN_MAX: Duration = Duration::from_secs(5);
@@ -33,12 +35,20 @@ pub struct Engine {
     pub reactor: Reactor,
     pub lun: ChannelId,
     pub port: PortId,
+    /// How connections are driven whose URL does not say.
+    pub driver: Driver,
 }
 
 impl Engine {
     /// Opens the LUN; its paths begin to log in.
-    pub fn open(spec: &LunSpec) -> Result<Self, CliError> {
-        let config = ReactorConfig::default();
+    pub fn open(spec: &LunSpec, driver: Driver) -> Result<Self, CliError> {
+        let config = ReactorConfig {
+            dialer: match driver {
+                Driver::Tcp => Dialer::Tcp,
+                Driver::Uring => Dialer::Uring,
+            },
+            ..ReactorConfig::default()
+        };
         let clock = config.clock.clone();
         let mut reactor =
             Reactor::new(config).map_err(|e| CliError::new("cannot make a reactor").got(e))?;
@@ -54,6 +64,7 @@ impl Engine {
             reactor,
             lun,
             port,
+            driver,
         })
     }
 

@@ -6,19 +6,22 @@ use super::json;
 use super::report::{Fenced, LatencyNs, LunFacts, PathReport};
 use crate::lun::route::ParkReason;
 use crate::lun::status::{LunStatus, PathStatus};
+use crate::path::url::{NexusSpec, PathSpec};
+use crate::transport::{self, Driver};
 
 /// A LUN at one moment, with the reactor's busy time until then.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub status: LunStatus,
     pub busy_ns: u64,
+    /// How connections are driven whose URL does not say.
+    pub driver: Driver,
 }
 
 /// The difference between two snapshots of the same LUN. States are those of the later one.
 pub fn between(from: &Snapshot, to: &Snapshot, longest_stall_ns: u64) -> LunFacts {
     let (a, b) = (&from.status, &to.status);
     let paths = a.paths.iter().zip(&b.paths).map(|(a, b)| path(a, b));
-    let networked = b.paths.iter().any(|p| p.url.contains("://"));
     let parked = |s: &LunStatus| -> u64 {
         let waits = ParkReason::ALL.iter().zip(&s.routes.parked);
         // A full queue is what depth is for, and no sign of trouble.
@@ -27,7 +30,7 @@ pub fn between(from: &Snapshot, to: &Snapshot, longest_stall_ns: u64) -> LunFact
     };
     LunFacts {
         policy: b.policy.clone(),
-        transport: if networked { "tcp" } else { "local" }.to_owned(),
+        transport: transport(&b.paths, to.driver),
         paths: paths.collect(),
         fenced: Fenced {
             count: b.fence.held + b.fence.waited - a.fence.held - a.fence.waited,
@@ -39,6 +42,30 @@ pub fn between(from: &Snapshot, to: &Snapshot, longest_stall_ns: u64) -> LunFact
         rerouted: b.stats.rerouted - a.stats.rerouted,
         parked: parked(b) - parked(a),
     }
+}
+
+/// What the paths went over: `tcp`, `uring`, `tcp+uring` or `local`. Called on the thread that
+/// drives them, which knows whether io_uring was refused.
+fn transport(paths: &[PathStatus], default: Driver) -> String {
+    let (mut tcp, mut uring) = (false, false);
+    for path in paths {
+        let Ok(spec) = PathSpec::parse(&path.url) else {
+            continue;
+        };
+        if let NexusSpec::NvmeTcp(nvme) = spec.nexus {
+            match nvme.tcp.driver.unwrap_or(default) {
+                Driver::Uring if transport::uring::available() => uring = true,
+                _ => tcp = true,
+            }
+        }
+    }
+    match (tcp, uring) {
+        (false, false) => "local",
+        (true, false) => "tcp",
+        (false, true) => "uring",
+        (true, true) => "tcp+uring",
+    }
+    .to_owned()
 }
 
 fn path(a: &PathStatus, b: &PathStatus) -> PathReport {

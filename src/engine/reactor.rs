@@ -8,7 +8,7 @@ use crate::lun::plane::{ChannelId, PathToOpen, Plane};
 use crate::lun::policy::{NtStatus, PolicySpec};
 use crate::lun::port::PortId;
 use crate::lun::status::LunStatus;
-use crate::path::dialer::Dialer;
+use crate::path::dialer::{self, Dialer};
 use crate::path::local::{LocalDevice, LocalSpec};
 use crate::path::nvme_link::HostIdentity;
 use crate::path::state::State;
@@ -236,7 +236,8 @@ impl Reactor {
             self.busy_ns += now.nanos_since(self.now);
         }
         self.now = now;
-        let mut worked = self.plane.flush(now);
+        let mut worked = dialer::turn();
+        worked |= self.plane.flush(now);
         while let Some(OrderBox(order)) = self.mailbox.take() {
             order(self);
             worked = true;
@@ -253,6 +254,7 @@ impl Reactor {
             }
         }
         worked |= self.plane.flush(now);
+        worked |= dialer::turn();
         self.worked = worked;
         worked
     }

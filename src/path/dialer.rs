@@ -1,9 +1,9 @@
 //! Makes connections: over TCP, or in a network in memory.
 
 use crate::base::clock::Time;
-use crate::transport::Conn;
 use crate::transport::pipe::PipeNet;
 use crate::transport::tcp::{TcpConn, TcpOptions, paces};
+use crate::transport::{Conn, Driver};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -50,7 +50,10 @@ impl Endpoint {
 /// How this reactor reaches portals.
 #[derive(Clone, Debug)]
 pub enum Dialer {
+    /// Plain sockets, where a URL does not say otherwise.
     Tcp,
+    /// io_uring, where a URL does not say otherwise.
+    Uring,
     /// Portal names are looked up in a simulated network.
     Pipe(PipeNet),
 }
@@ -70,10 +73,10 @@ impl Dialer {
             Self::Pipe(net) => Ok(Dialing::Connecting(Conn::Pipe(
                 net.connect(&spec.portal(), now)?,
             ))),
-            Self::Tcp if spec.host.parse::<std::net::IpAddr>().is_ok() => {
+            Self::Tcp | Self::Uring if spec.host.parse::<std::net::IpAddr>().is_ok() => {
                 self.connect(spec, spec.resolve()?, now)
             }
-            Self::Tcp => {
+            Self::Tcp | Self::Uring => {
                 let (tx, rx) = channel();
                 let spec = spec.clone();
                 std::thread::Builder::new()
@@ -95,7 +98,12 @@ impl Dialer {
         {
             warn_once(&cc);
         }
-        Ok(Dialing::Connecting(Conn::Tcp(conn)))
+        let default = match self {
+            Self::Uring => Driver::Uring,
+            Self::Tcp | Self::Pipe(_) => Driver::Tcp,
+        };
+        let driver = spec.tcp.driver.unwrap_or(default);
+        Ok(Dialing::Connecting(Conn::over(conn, driver)))
     }
 
     /// Advances a dial; the connection when it is established.
@@ -128,6 +136,12 @@ impl Dialer {
             }
         }
     }
+}
+
+/// Lets the connections of this thread move what they have put together, where that is done for
+/// all of them at once (io_uring). Returns whether anything moved or waits to.
+pub fn turn() -> bool {
+    crate::transport::uring::turn()
 }
 
 fn warn_once(cc: &str) {

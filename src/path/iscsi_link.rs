@@ -75,7 +75,7 @@ fn credentials(s: &Secret) -> std::io::Result<chap::Credentials> {
 fn entropy(dialer: &Dialer, seed: u64) -> [u8; 32] {
     let mut out = [0; 32];
     match dialer {
-        Dialer::Tcp => {
+        Dialer::Tcp | Dialer::Uring => {
             out[..16].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
             out[16..].copy_from_slice(uuid::Uuid::new_v4().as_bytes());
         }

@@ -75,7 +75,7 @@ impl PathSet {
             next_ccr_tag: 1,
             ccr_asked: Vec::new(),
             links: match dialer {
-                Dialer::Tcp => LinkWatch::open(),
+                Dialer::Tcp | Dialer::Uring => LinkWatch::open(),
                 Dialer::Pipe(_) => None,
             },
             next_link_look: Time::ZERO,

@@ -4,6 +4,7 @@
 use super::dialer::Endpoint;
 use super::iscsi_url::{self, IscsiSpec};
 use crate::base::limits;
+use crate::transport::Driver;
 use crate::transport::tcp::TcpOptions;
 use std::fmt;
 use std::net::IpAddr;
@@ -75,7 +76,7 @@ pub struct PathSpec {
     pub nsid: Option<u32>,
 }
 
-const OPTIONS: &str = "nsid, src, iface, hdgst, ddgst, cc, kato, queues, depth, sqfc, sndbuf, rcvbuf, busy_poll, user_timeout";
+const OPTIONS: &str = "nsid, src, iface, hdgst, ddgst, cc, kato, queues, depth, sqfc, sndbuf, rcvbuf, busy_poll, user_timeout, transport";
 
 impl PathSpec {
     /// # Errors
@@ -149,6 +150,10 @@ fn parse_nvme(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
             "hdgst" => spec.header_digest = flag(value).ok_or_else(|| bad("0 or 1"))?,
             "ddgst" => spec.data_digest = flag(value).ok_or_else(|| bad("0 or 1"))?,
             "sqfc" => spec.sq_flow_control = flag(value).ok_or_else(|| bad("0 or 1"))?,
+            "transport" => {
+                let driver = Driver::parse(value).ok_or_else(|| bad("tcp or uring"))?;
+                spec.tcp.driver = Some(driver);
+            }
             "cc" => spec.tcp.congestion = Some(value.to_owned()),
             "kato" => {
                 let ms = value
@@ -304,6 +309,17 @@ mod tests {
         assert!(s.header_digest && s.data_digest);
         assert_eq!(s.tcp.interface.as_deref(), Some("eth1"));
         assert_eq!(s.tcp.congestion.as_deref(), Some("cubic"));
+    }
+
+    #[test]
+    fn the_transport_is_a_setting_and_no_part_of_the_nexus() {
+        let (s, _) = nvme("nvme-tcp://h/n?transport=uring");
+        assert_eq!(s.tcp.driver, Some(Driver::Uring));
+        assert_eq!(nvme("nvme-tcp://h/n").0.tcp.driver, None);
+        let id = |u: &str| PathSpec::parse(u).unwrap().nexus.id();
+        assert_eq!(id("nvme-tcp://h/n"), id("nvme-tcp://h/n?transport=tcp"));
+        let bad = PathSpec::parse("nvme-tcp://h/n?transport=rdma").unwrap_err();
+        assert!(bad.to_string().contains("tcp or uring"));
     }
 
     #[test]

@@ -56,7 +56,10 @@ impl Listener {
     pub fn accept(&mut self) -> io::Result<Option<Conn>> {
         match self {
             Self::Tcp(d) => match &mut d.open {
-                Some(l) => Ok(l.accept()?.map(Conn::Tcp)),
+                Some(l) => {
+                    let driver = d.options.driver.unwrap_or_default();
+                    Ok(l.accept()?.map(|tcp| Conn::over(tcp, driver)))
+                }
                 None => Ok(None),
             },
             Self::Pipe(d) => match &mut d.open {

@@ -3,6 +3,7 @@
 pub mod listener;
 pub mod pipe;
 pub mod tcp;
+pub mod uring;
 
 use crate::base::clock::Time;
 use crate::base::iovecs::{RecvVec, SendVec};
@@ -40,19 +41,58 @@ pub struct Turn {
     pub dry: bool,
 }
 
+/// How the sockets of a connection are driven.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Driver {
+    /// Plain non-blocking calls.
+    #[default]
+    Tcp,
+    /// One io_uring per polling thread; plain calls where that is refused.
+    Uring,
+}
+
+impl Driver {
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "tcp" => Some(Self::Tcp),
+            "uring" => Some(Self::Uring),
+            _ => None,
+        }
+    }
+}
+
 /// One connection. An enum, so that the data path is monomorphic and a simulated connection is
 /// the same type as a real one.
 #[derive(Debug)]
 pub enum Conn {
     Tcp(tcp::TcpConn),
+    Uring(uring::UringConn),
     Pipe(pipe::PipeConn),
 }
 
 impl Conn {
+    /// A TCP connection driven as asked, or by plain calls where that is refused.
+    pub fn over(tcp: tcp::TcpConn, driver: Driver) -> Self {
+        match driver {
+            Driver::Uring if uring::available() => Self::Uring(uring::UringConn::new(tcp)),
+            _ => Self::Tcp(tcp),
+        }
+    }
+
+    /// How it is driven, for status.
+    pub fn driver(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "tcp",
+            Self::Uring(_) => "uring",
+            Self::Pipe(_) => "pipe",
+        }
+    }
+
     /// Whether the connection is established; an error when it never will be.
     pub fn poll_connect(&mut self, now: Time) -> io::Result<bool> {
         match self {
             Self::Tcp(c) => c.poll_connect(),
+            Self::Uring(c) => c.poll_connect(),
             Self::Pipe(c) => c.poll_connect(now),
         }
     }
@@ -61,14 +101,17 @@ impl Conn {
     pub fn recv<S: Sink>(&mut self, sink: &mut S, now: Time) -> io::Result<Turn> {
         match self {
             Self::Tcp(c) => c.recv(sink, now),
+            Self::Uring(c) => c.recv(sink, now),
             Self::Pipe(c) => c.recv(sink, now),
         }
     }
 
-    /// Sends what the source has: one system call where the socket takes it all.
+    /// Sends what the source has: one system call where the socket takes it all; or, with
+    /// io_uring, stages it for `uring::turn`.
     pub fn send<S: Source>(&mut self, source: &mut S, now: Time) -> io::Result<Turn> {
         match self {
             Self::Tcp(c) => c.send(source, now),
+            Self::Uring(c) => c.send(source, now),
             Self::Pipe(c) => c.send(source, now),
         }
     }
@@ -77,6 +120,7 @@ impl Conn {
     pub fn abort(self) {
         match self {
             Self::Tcp(c) => c.abort(),
+            Self::Uring(c) => c.abort(),
             Self::Pipe(c) => c.abort(),
         }
     }
@@ -85,6 +129,7 @@ impl Conn {
     pub fn fd(&self) -> Option<std::os::fd::RawFd> {
         match self {
             Self::Tcp(c) => Some(c.fd()),
+            Self::Uring(c) => Some(c.fd()),
             Self::Pipe(_) => None,
         }
     }
@@ -93,6 +138,7 @@ impl Conn {
     pub fn addrs(&self) -> (String, String) {
         match self {
             Self::Tcp(c) => c.addrs(),
+            Self::Uring(c) => c.addrs(),
             Self::Pipe(c) => c.addrs(),
         }
     }

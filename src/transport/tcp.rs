@@ -1,6 +1,6 @@
 //! A TCP connection on a non-blocking socket, driven by plain vectored send and receive.
 
-use super::{Sink, Source, Turn};
+use super::{Driver, Sink, Source, Turn};
 use crate::base::clock::Time;
 use crate::base::iovecs::{RecvVec, SendVec};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -32,6 +32,8 @@ pub struct TcpOptions {
     pub busy_poll_us: Option<u32>,
     /// TCP_USER_TIMEOUT in milliseconds (`user_timeout=`).
     pub user_timeout_ms: Option<u32>,
+    /// How the socket is driven (`transport=`); None: as the reactor has it.
+    pub driver: Option<Driver>,
 }
 
 impl TcpOptions {
@@ -143,6 +145,15 @@ impl TcpConn {
     }
 
     pub fn recv<S: Sink>(&mut self, sink: &mut S, now: Time) -> io::Result<Turn> {
+        self.recv_some(sink, now).map(|(turn, _)| turn)
+    }
+
+    /// As `recv`; also whether the socket was empty at the end.
+    pub(super) fn recv_some<S: Sink>(
+        &mut self,
+        sink: &mut S,
+        now: Time,
+    ) -> io::Result<(Turn, bool)> {
         let mut turn = Turn::default();
         for _ in 0..RECV_CALLS_MAX {
             let (asked, result) = {
@@ -169,18 +180,18 @@ impl TcpConn {
                     // A short read means that the socket is empty: save the call that says so.
                     if n < asked {
                         turn.dry = true;
-                        break;
+                        return Ok((turn, true));
                     }
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     turn.dry = true;
-                    break;
+                    return Ok((turn, true));
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
             }
         }
-        Ok(turn)
+        Ok((turn, false))
     }
 
     pub fn send<S: Source>(&mut self, source: &mut S, now: Time) -> io::Result<Turn> {
@@ -224,6 +235,12 @@ impl TcpConn {
     pub fn abort(self) {
         // A failure leaves an ordinary close: the fence does not rely on the RST arriving.
         let _ = self.socket.set_linger(Some(Duration::ZERO));
+    }
+
+    /// Ends both directions in order, whoever else still refers to the socket.
+    pub(super) fn shut_down(&self) {
+        // Fails where the connection has ended already.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 
     pub fn fd(&self) -> RawFd {

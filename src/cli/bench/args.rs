@@ -9,6 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::units::{parse_duration, parse_runtime, parse_size, parse_sizes};
 use crate::front::workload::{Pattern, Rules, SeriesSpec, Sizes, Spec};
 use crate::lun::policy::PolicySpec;
+use crate::transport::Driver;
 
 /// Names of `--rw`, as fio has them.
 #[derive(Copy, Clone, PartialEq, Eq, Debug, ValueEnum)]
@@ -42,6 +43,17 @@ impl From<Rw> for Pattern {
 pub enum TransportArg {
     /// Plain non-blocking sockets.
     Tcp,
+    /// One io_uring for all connections; plain sockets where it is refused.
+    Uring,
+}
+
+impl From<TransportArg> for Driver {
+    fn from(arg: TransportArg) -> Self {
+        match arg {
+            TransportArg::Tcp => Self::Tcp,
+            TransportArg::Uring => Self::Uring,
+        }
+    }
 }
 
 const EXAMPLES: &str = "\
@@ -114,7 +126,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N")]
     pub cpu: Option<usize>,
 
-    /// How connections are driven
+    /// How connections are driven; `transport=` in a path URL wins
     #[arg(long, value_enum, default_value = "tcp")]
     pub transport: TransportArg,
 

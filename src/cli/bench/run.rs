@@ -32,7 +32,7 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, CliError> {
         policy: args.policy,
         ..LunSpec::default()
     };
-    let mut engine = Engine::open(&lun)?;
+    let mut engine = Engine::open(&lun, args.transport.into())?;
     let (geometry, missing) = engine.await_paths(&mut stop)?;
     if let Some(policy) = args.policy {
         // Asked for again now that it is known whether the paths are equal.
@@ -78,6 +78,7 @@ pub fn snapshot(engine: &mut Engine) -> Snapshot {
     Snapshot {
         status: engine.reactor.status(engine.lun),
         busy_ns: engine.reactor.busy_ns(),
+        driver: engine.driver,
     }
 }
 

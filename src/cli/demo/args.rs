@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::cli::bench::args::parse_policy;
+use crate::cli::bench::args::{TransportArg, parse_policy};
 use crate::cli::units::parse_duration;
 use crate::lun::policy::PolicySpec;
 
@@ -34,6 +34,10 @@ pub struct DemoArgs {
     /// Policy to begin with: a name, a Windows abbreviation (RR, LQD...) or a number 1 to 7
     #[arg(long, value_parser = parse_policy)]
     pub policy: Option<PolicySpec>,
+
+    /// How connections are driven, on both ends
+    #[arg(long, value_enum, default_value = "tcp")]
+    pub transport: TransportArg,
 
     /// The same seed gives the same I/Os
     #[arg(long, value_name = "N", default_value_t = 1)]

@@ -19,6 +19,7 @@ use crate::engine::reactor::LunSpec;
 use crate::front::workload::{Pattern, Rules, SeriesSpec, Sizes, Spec, Workload};
 use crate::lun::policy::{Policy, PolicySpec};
 use crate::path::access::AccessState;
+use crate::transport::Driver;
 
 const NQN: &str = "nqn.2024-01.io.umpio:demo";
 
@@ -29,8 +30,9 @@ const HOSTS: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
 pub fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
     check_outputs(&[args.report.as_deref()])?;
     let mut stop = Stop::catch().map_err(|e| CliError::new("cannot catch signals").got(e))?;
+    let driver = Driver::from(args.transport);
     let target = Served::start(&ServeSpec {
-        portals: HOSTS.iter().map(|host| portal(host)).collect(),
+        portals: HOSTS.iter().map(|host| portal(host, driver)).collect(),
         lun: LunSpec {
             name: "memory".to_owned(),
             urls: vec!["mem:64M".to_owned()],
@@ -45,12 +47,15 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
     let policy = args
         .policy
         .unwrap_or_else(|| PolicySpec::new(Policy::RoundRobinWithSubset));
-    let mut engine = Engine::open(&LunSpec {
-        name: "demo".to_owned(),
-        urls: target.urls.clone(),
-        policy: Some(policy),
-        ..LunSpec::default()
-    })?;
+    let mut engine = Engine::open(
+        &LunSpec {
+            name: "demo".to_owned(),
+            urls: target.urls.clone(),
+            policy: Some(policy),
+            ..LunSpec::default()
+        },
+        driver,
+    )?;
     let (geometry, missing) = engine.await_paths(&mut stop)?;
     if !missing.is_empty() {
         return Err(
@@ -94,7 +99,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
     Ok(exit)
 }
 
-fn portal(host: &str) -> Listen {
+fn portal(host: &str, driver: Driver) -> Listen {
     Listen {
         host: host.to_owned(),
         port: 0,
@@ -103,6 +108,7 @@ fn portal(host: &str) -> Listen {
         group: 1,
         access: AccessState::Optimized,
         congestion: None,
+        driver: Some(driver),
     }
 }
 

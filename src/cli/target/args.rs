@@ -11,6 +11,7 @@ use crate::engine::reactor::LunSpec;
 use crate::lun::policy::PolicySpec;
 use crate::path::access::AccessState;
 use crate::path::local::{LocalSpec, SpecError};
+use crate::transport::Driver;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,7 +88,7 @@ pub enum Protocol {
 }
 
 /// A portal: `nvme-tcp://HOST[:PORT]/NQN` or `iscsi://HOST[:PORT]/IQN/LUN`, each with
-/// `[?group=N&access=STATE&cc=NAME]`.
+/// `[?group=N&access=STATE&cc=NAME&transport=tcp|uring]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Listen {
     /// Host and port as they go to the resolver; IPv6 in brackets.
@@ -101,6 +102,8 @@ pub struct Listen {
     pub access: AccessState,
     /// Congestion control of its connections; the system's default without.
     pub congestion: Option<String>,
+    /// How its connections are driven.
+    pub driver: Option<Driver>,
 }
 
 impl FromStr for Listen {
@@ -148,6 +151,7 @@ impl FromStr for Listen {
             group: 1,
             access: AccessState::Optimized,
             congestion: None,
+            driver: None,
         };
         for item in query.split('&').filter(|i| !i.is_empty()) {
             match item.split_once('=').unwrap_or((item, "")) {
@@ -164,9 +168,14 @@ impl FromStr for Listen {
                 ("access", name) => listen.access = parse_access(name)?,
                 ("cc", "") => return Err("cc= wants a name, such as cubic".to_owned()),
                 ("cc", name) => listen.congestion = Some(name.to_owned()),
+                ("transport", name) => {
+                    let driver = Driver::parse(name)
+                        .ok_or_else(|| format!("transport={name}: known are tcp, uring"))?;
+                    listen.driver = Some(driver);
+                }
                 (key, _) => {
                     return Err(format!(
-                        "unknown option '{key}'; known are group, access, cc"
+                        "unknown option '{key}'; known are group, access, cc, transport"
                     ));
                 }
             }
@@ -325,6 +334,7 @@ mod tests {
         assert!(bad("nvme-tcp://:1/nqn").contains("host"));
         assert!(bad("nvme-tcp://::1/nqn").contains("brackets"));
         assert!(bad("nvme-tcp://h/n?access=standby").contains("non-optimized"));
+        assert!(bad("nvme-tcp://h/n?transport=rdma").contains("uring"));
         assert!(bad("nvme-tcp://h/n?groop=1").contains("groop"));
         assert!(bad("nvme-tcp://h/n?cc=").contains("cubic"));
     }

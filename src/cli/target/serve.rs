@@ -103,6 +103,7 @@ fn bind(listen: &Listen) -> Result<Listener, CliError> {
         host,
         port,
         congestion,
+        driver,
         ..
     } = listen;
     let failed = |e: std::io::Error| {
@@ -126,6 +127,7 @@ fn bind(listen: &Listen) -> Result<Listener, CliError> {
     })?;
     let options = TcpOptions {
         congestion: congestion.clone(),
+        driver: *driver,
         ..TcpOptions::default()
     };
     Listener::tcp(at, options).map_err(failed)

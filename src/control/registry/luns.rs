@@ -488,7 +488,7 @@ fn open_path(url: &str, weight: u32, count: usize) -> Result<Vec<PathToOpen>, St
     let spec = PathSpec::parse(url).map_err(|e| e.to_string())?;
     let mut out = Vec::with_capacity(count);
     let first = match &spec.nexus {
-        NexusSpec::NvmeTcp(_) => None,
+        NexusSpec::NvmeTcp(_) | NexusSpec::Iscsi(_) => None,
         NexusSpec::Local(text) => {
             let local: LocalSpec = text.parse().map_err(|e| format!("'{url}': {e}"))?;
             Some(LocalDevice::open(&local).map_err(|e| format!("'{url}': {e}"))?)

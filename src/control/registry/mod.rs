@@ -90,14 +90,17 @@ impl Registry {
         let (store, state) = Store::open(&config.state_dir)?;
         let id = config.host.id.unwrap_or(state.host.id);
         let nqn = format!("nqn.2014-08.org.nvmexpress:uuid:{id}");
+        let name = config.host.initiator_name.clone();
+        let initiator_name = name.unwrap_or_else(|| state.host.initiator_name.clone());
         let host = HostIdentity {
             nqn: config.host.nqn.clone().unwrap_or(nqn),
             id: *id.as_bytes(),
+            initiator_name: initiator_name.clone(),
+            reactor: 0,
         };
-        let name = config.host.initiator_name.clone();
         let clock = Clock::monotonic();
         let mut registry = Self {
-            initiator_name: name.unwrap_or_else(|| state.host.initiator_name.clone()),
+            initiator_name,
             host,
             started: clock.now(),
             clock,

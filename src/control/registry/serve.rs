@@ -5,8 +5,9 @@ use super::answer::ServeAnswer;
 use crate::base::clock::wall_nanos;
 use crate::control::config::{Portal, ServeConfig};
 use crate::control::events::EventKind;
-use crate::control::target::{TargetHandle, TargetService};
+use crate::control::target::{TargetHandle, TargetService, Targets};
 use crate::engine::reactor::{Reactor, ServiceId};
+use crate::front::iscsi;
 use crate::front::nvme_tcp::{AnaState, PortalConfig, SubsystemConfig, Target, TargetConfig};
 use crate::lun::plane::ChannelId;
 use crate::lun::port::{Geometry, PortId};
@@ -166,7 +167,12 @@ fn build(
     let target = assemble(r, port, geometry, portals);
     match target {
         Ok((target, urls)) => {
-            let (service, handle) = TargetService::new(target, lun, r.handle());
+            // `[[serve]]` knows NVMe/TCP portals only; the other half has none.
+            let targets = Targets {
+                nvme: target,
+                iscsi: iscsi::Target::new(iscsi::TargetConfig::default()),
+            };
+            let (service, handle) = TargetService::new(targets, lun, r.handle());
             Ok(At::Serving {
                 service: r.add_service(Box::new(service)),
                 port,

@@ -287,6 +287,7 @@ impl Plane {
 pub fn target_name(spec: &NexusSpec) -> &str {
     match spec {
         NexusSpec::NvmeTcp(s) => &s.subsystem_nqn,
+        NexusSpec::Iscsi(s) => &s.target_name,
         NexusSpec::Local(text) => text,
     }
 }

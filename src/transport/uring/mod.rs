@@ -1,0 +1,217 @@
+//! TCP connections whose readiness and small sends go through one io_uring per polling thread.
+//!
+//! A thread's ring polls all its sockets (multishot, so a quiet connection costs no system call)
+//! and sends what they have staged during a turn with one call for all of them, at [`turn`].
+//! Receives are made straight into the sink's places, on sockets known to have something; sends
+//! of more than the staging holds go out by themselves and uncopied.
+
+mod ring;
+#[cfg(test)]
+mod tests;
+
+use super::tcp::TcpConn;
+use super::{Sink, Source, Turn};
+use crate::base::clock::Time;
+use crate::base::iovecs::SendVec;
+use ring::Ring;
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::RawFd;
+
+/// Send rounds of one connection in one turn at most.
+const ROUNDS_MAX: usize = 8;
+
+#[derive(Debug)]
+enum ThreadRing {
+    Untried,
+    Ready(Box<Ring>),
+    Refused,
+}
+
+thread_local! {
+    static RING: RefCell<ThreadRing> = const { RefCell::new(ThreadRing::Untried) };
+}
+
+impl ThreadRing {
+    fn get(&mut self) -> Option<&mut Ring> {
+        if matches!(self, Self::Untried) {
+            *self = match Ring::new() {
+                Ok(ring) => Self::Ready(Box::new(ring)),
+                Err(e) => {
+                    warn_once(&e);
+                    Self::Refused
+                }
+            };
+        }
+        match self {
+            Self::Ready(ring) => Some(ring.as_mut()),
+            _ => None,
+        }
+    }
+}
+
+fn warn_once(e: &io::Error) {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        tracing::warn!(
+            "io_uring cannot be used here ({e}); connections that ask for it use plain sockets"
+        );
+    });
+}
+
+/// Whether this thread can drive connections by io_uring. The first refusal is logged, with what
+/// was refused.
+pub fn available() -> bool {
+    RING.with_borrow_mut(|r| r.get().is_some())
+}
+
+/// Sends what this thread's connections have staged and learns which have something to receive.
+/// Returns whether anything moved or still waits to be sent. Without such connections it does
+/// nothing.
+pub fn turn() -> bool {
+    RING.with_borrow_mut(|r| match r {
+        ThreadRing::Ready(ring) => ring.turn(),
+        _ => false,
+    })
+}
+
+/// One TCP connection, driven by the ring of the thread that uses it.
+#[derive(Debug)]
+pub struct UringConn {
+    tcp: TcpConn,
+    /// The ring it is in, by id, and its place there.
+    place: Option<(u64, u32)>,
+}
+
+impl UringConn {
+    /// Takes over a connection. It joins the ring of the thread that first moves bytes on it.
+    pub fn new(tcp: TcpConn) -> Self {
+        Self { tcp, place: None }
+    }
+
+    pub fn poll_connect(&mut self) -> io::Result<bool> {
+        self.tcp.poll_connect()
+    }
+
+    /// Its place in `ring`, entered if need be; none where the ring is full.
+    fn enter(&mut self, ring: &mut Ring) -> io::Result<Option<u32>> {
+        match self.place {
+            Some((id, index)) if id == ring.id() => Ok(Some(index)),
+            // What the other thread's ring has staged is out of reach.
+            Some(_) => Err(io::Error::other(
+                "the connection was moved to another thread while its ring held it",
+            )),
+            None => {
+                let place = ring.attach(self.tcp.fd()).ok();
+                self.place = place.map(|index| (ring.id(), index));
+                Ok(place)
+            }
+        }
+    }
+
+    pub fn recv<S: Sink>(&mut self, sink: &mut S, now: Time) -> io::Result<Turn> {
+        RING.with_borrow_mut(|r| {
+            let Some(ring) = r.get() else {
+                return self.tcp.recv(sink, now);
+            };
+            let Some(index) = self.enter(ring)? else {
+                return self.tcp.recv(sink, now);
+            };
+            if !ring.is_ready(index) {
+                ring.check(index)?;
+                return Ok(Turn::default());
+            }
+            let (turn, drained) = self.tcp.recv_some(sink, now)?;
+            if drained {
+                ring.drained(index);
+            }
+            Ok(turn)
+        })
+    }
+
+    pub fn send<S: Source>(&mut self, source: &mut S, now: Time) -> io::Result<Turn> {
+        RING.with_borrow_mut(|r| {
+            let Some(ring) = r.get() else {
+                return self.tcp.send(source, now);
+            };
+            let Some(index) = self.enter(ring)? else {
+                return self.tcp.send(source, now);
+            };
+            let mut turn = Turn::default();
+            for _ in 0..ROUNDS_MAX {
+                ring.check(index)?;
+                let mut slices = SendVec::new();
+                source.send_slices(&mut slices);
+                let offered: usize = slices.iter().map(|s| s.len()).sum();
+                if offered == 0 {
+                    break;
+                }
+                if offered <= ring.room(index) {
+                    for s in &slices {
+                        ring.stage(index, s);
+                    }
+                    drop(slices);
+                    turn.bytes += offered;
+                    source.sent(offered, now);
+                    if !source.has_output() {
+                        break;
+                    }
+                    continue;
+                }
+                drop(slices);
+                // Bytes leave in order: the staged ones first.
+                if ring.has_staged(index) {
+                    ring.turn();
+                    ring.check(index)?;
+                }
+                if !ring.has_staged(index) {
+                    turn.bytes += self.tcp.send(source, now)?.bytes;
+                }
+                break;
+            }
+            Ok(turn)
+        })
+    }
+
+    /// Sends what is staged, as far as the socket takes it, and leaves the ring.
+    fn leave(&mut self) {
+        let Some((id, index)) = self.place.take() else {
+            return;
+        };
+        // A thread that is ending may have given up its ring before its connections.
+        let left = RING.try_with(|r| match &mut *r.borrow_mut() {
+            ThreadRing::Ready(ring) if ring.id() == id => {
+                if ring.has_staged(index) {
+                    ring.turn();
+                }
+                ring.detach(index);
+                true
+            }
+            _ => false,
+        });
+        if left != Ok(true) {
+            // Another thread's ring keeps the socket open; the peer shall see its end all the same.
+            self.tcp.shut_down();
+        }
+    }
+
+    /// Closes with RST, so that nothing still queued here reaches the peer later.
+    pub fn abort(mut self) {
+        self.leave();
+        ring::reset(self.tcp.fd());
+    }
+
+    pub fn fd(&self) -> RawFd {
+        self.tcp.fd()
+    }
+
+    pub fn addrs(&self) -> (String, String) {
+        self.tcp.addrs()
+    }
+}
+
+impl Drop for UringConn {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

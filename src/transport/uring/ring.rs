@@ -1,0 +1,394 @@
+//! The ring of one thread: readiness of all its sockets, and all small sends of a turn in one
+//! system call.
+//!
+//! The kernel is given two kinds of work. A multishot poll per socket refers to no memory. A send
+//! refers to bytes that this ring has staged and owns, carries MSG_DONTWAIT, and is therefore
+//! over when the call that submitted it returns: [`Ring::turn`] does not return before it has
+//! taken the completion of every send. So no operation that refers to memory outlives a call, and
+//! payload is never in the kernel's hands when a request completes (I4).
+#![allow(unsafe_code)]
+
+use io_uring::{IoUring, Probe, opcode, types};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Sockets of one ring at most; further ones are driven by plain calls.
+const SLOTS: u32 = 256;
+/// One send and one poll per socket in one turn.
+const ENTRIES: u32 = 2 * SLOTS;
+/// Bytes staged for one socket at most. What is offered beyond goes out by a call of its own,
+/// uncopied: payload of this size and more is never copied (I11).
+pub(super) const STAGE_MAX: usize = 16 * 1024;
+
+/// What a socket is polled for.
+const EVENTS: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
+/// After any of these the socket has an end or an error to read, whatever was read before.
+const ENDED: i32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as i32;
+
+const KIND_SEND: u64 = 1 << 63;
+/// Completions that nobody waits for.
+const IGNORED: u64 = u64::MAX;
+/// IORING_ENTER_GETEVENTS of io_uring_enter(2).
+const GETEVENTS: u32 = 1;
+
+/// Distinguishes rings, so that a connection notices that it has moved to another thread.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// Tells completions of an earlier socket in this slot from those of the present one.
+    epoch: u32,
+    used: bool,
+    armed: bool,
+    /// There may be bytes to receive.
+    ready: bool,
+    ended: bool,
+    /// errno of a send that failed; 0: none.
+    error: i32,
+    staged: Vec<u8>,
+    /// A send of `staged` is under way, within `turn` only.
+    sending: bool,
+}
+
+/// See the module.
+pub(super) struct Ring {
+    ring: IoUring,
+    id: u64,
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// Slots with something staged, or to be polled.
+    dirty: Vec<u32>,
+    sending: usize,
+    moved: bool,
+    /// errno of a ring that does not work any more; 0: it does.
+    broken: i32,
+}
+
+fn refused(what: &str, e: &io::Error) -> io::Error {
+    io::Error::new(e.kind(), format!("{what}: {e}"))
+}
+
+impl Ring {
+    /// A ring for the calling thread.
+    ///
+    /// # Errors
+    /// io_uring is missing, forbidden or too old; says what was refused.
+    pub(super) fn new() -> io::Result<Self> {
+        // DEFER_TASKRUN needs Linux 6.1, and SINGLE_ISSUER with it.
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .build(ENTRIES)
+            .map_err(|e| refused("io_uring_setup with SINGLE_ISSUER and DEFER_TASKRUN", &e))?;
+        let mut probe = Probe::new();
+        ring.submitter()
+            .register_probe(&mut probe)
+            .map_err(|e| refused("io_uring_register of a probe", &e))?;
+        for (code, name) in [
+            (opcode::PollAdd::CODE, "POLL_ADD"),
+            (opcode::PollRemove::CODE, "POLL_REMOVE"),
+            (opcode::Send::CODE, "SEND"),
+        ] {
+            if !probe.is_supported(code) {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    format!("the kernel's io_uring lacks {name}"),
+                ));
+            }
+        }
+        ring.submitter()
+            .register_files_sparse(SLOTS)
+            .map_err(|e| refused("io_uring_register of a sparse file table", &e))?;
+        // A filter may forbid the call that starts I/O and no other: better to know now.
+        ring.submit().map_err(|e| refused("io_uring_enter", &e))?;
+        Ok(Self {
+            ring,
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            slots: std::iter::repeat_with(Slot::default)
+                .take(SLOTS as usize)
+                .collect(),
+            free: (0..SLOTS).rev().collect(),
+            dirty: Vec::with_capacity(ENTRIES as usize),
+            sending: 0,
+            moved: false,
+            broken: 0,
+        })
+    }
+
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Takes a connected socket in. The caller detaches it before it closes the descriptor.
+    ///
+    /// # Errors
+    /// The ring is full or broken.
+    pub(super) fn attach(&mut self, fd: RawFd) -> io::Result<u32> {
+        if self.broken != 0 {
+            return Err(io::Error::from_raw_os_error(self.broken));
+        }
+        let Some(&index) = self.free.last() else {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        };
+        self.ring.submitter().register_files_update(index, &[fd])?;
+        self.free.pop();
+        let slot = &mut self.slots[index as usize];
+        slot.epoch = (slot.epoch + 1) & 0x3FFF_FFFF;
+        slot.used = true;
+        slot.armed = false;
+        // What came before the poll is armed has no event of its own.
+        slot.ready = true;
+        slot.ended = false;
+        slot.error = 0;
+        slot.staged.clear();
+        self.dirty.push(index);
+        Ok(index)
+    }
+
+    /// Lets go of a socket: nothing of the ring refers to it afterwards. Staged bytes are dropped.
+    pub(super) fn detach(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        debug_assert!(slot.used && !slot.sending);
+        slot.used = false;
+        slot.staged.clear();
+        let poll = user_data(index, slot.epoch);
+        if slot.armed && self.broken == 0 {
+            let entry = opcode::PollRemove::new(poll).build().user_data(IGNORED);
+            // SAFETY: the entry refers to no memory.
+            let pushed = unsafe { self.ring.submission().push(&entry) };
+            // The poll's own end is done with in the same call, as work of this thread. Where
+            // this fails the socket is closed with the ring; its owner has reset it by then.
+            if pushed.is_ok() && self.ring.submit_and_wait(1).is_err() {
+                tracing::warn!("io_uring_enter failed to remove a poll");
+            }
+            self.harvest();
+        }
+        // Fails only where the table is gone, and with it the reference.
+        let _ = self.ring.submitter().register_files_update(index, &[-1]);
+        self.free.push(index);
+    }
+
+    /// Whether a receive may find something.
+    pub(super) fn is_ready(&self, index: u32) -> bool {
+        self.slots[index as usize].ready
+    }
+
+    /// A receive has emptied the socket.
+    pub(super) fn drained(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        slot.ready = slot.ended || !slot.armed;
+    }
+
+    pub(super) fn check(&self, index: u32) -> io::Result<()> {
+        match (self.slots[index as usize].error, self.broken) {
+            (0, 0) => Ok(()),
+            (0, e) | (e, _) => Err(io::Error::from_raw_os_error(e)),
+        }
+    }
+
+    /// Room for bytes to send in the next turn.
+    pub(super) fn room(&self, index: u32) -> usize {
+        STAGE_MAX - self.slots[index as usize].staged.len()
+    }
+
+    pub(super) fn has_staged(&self, index: u32) -> bool {
+        !self.slots[index as usize].staged.is_empty()
+    }
+
+    /// Takes bytes for the next turn; the caller has asked for `room`.
+    pub(super) fn stage(&mut self, index: u32, bytes: &[u8]) {
+        let slot = &mut self.slots[index as usize];
+        if slot.staged.is_empty() {
+            self.dirty.push(index);
+            // Room for good, so that steady state does not allocate.
+            slot.staged.reserve(STAGE_MAX);
+        }
+        slot.staged.extend_from_slice(bytes);
+    }
+
+    /// Sends what is staged for all sockets and learns which have something to receive: one
+    /// system call, and none when there is neither. Returns whether anything moved, or still waits
+    /// for a full socket.
+    pub(super) fn turn(&mut self) -> bool {
+        if self.broken != 0 {
+            return false;
+        }
+        let mut queued = 0;
+        for at in 0..self.dirty.len() {
+            let index = self.dirty[at];
+            queued += self.push(index);
+        }
+        self.dirty.clear();
+        self.moved = false;
+        if queued > 0 {
+            if let Err(e) = self.complete_all() {
+                self.fail(&e);
+                return true;
+            }
+        } else if self.ring.submission().taskrun() || self.ring.submission().cq_overflow() {
+            // SAFETY: no argument but a null signal mask.
+            let entered = unsafe {
+                self.ring
+                    .submitter()
+                    .enter::<libc::sigset_t>(0, 0, GETEVENTS, None)
+            };
+            match entered {
+                Err(e) if !is_passing(&e) => {
+                    self.fail(&e);
+                    return true;
+                }
+                _ => self.harvest(),
+            }
+        } else {
+            self.harvest();
+        }
+        self.moved || !self.dirty.is_empty()
+    }
+
+    /// Queues what a dirty slot needs; how many entries that were.
+    fn push(&mut self, index: u32) -> usize {
+        let slot = &mut self.slots[index as usize];
+        if !slot.used {
+            return 0;
+        }
+        let mut queued = 0;
+        let data = user_data(index, slot.epoch);
+        if !slot.armed {
+            let entry = opcode::PollAdd::new(types::Fixed(index), EVENTS)
+                .multi(true)
+                .build()
+                .user_data(data);
+            // SAFETY: the entry refers to no memory.
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                slot.armed = true;
+                queued += 1;
+            }
+        }
+        if !slot.staged.is_empty() && !slot.sending && slot.error == 0 {
+            let entry = opcode::Send::new(
+                types::Fixed(index),
+                slot.staged.as_ptr(),
+                slot.staged.len() as u32,
+            )
+            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            .build()
+            .user_data(data | KIND_SEND);
+            // SAFETY: `staged` is not touched until the completion has been taken, which
+            // `complete_all` waits for within the same call; where it cannot, `fail` leaks it.
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                slot.sending = true;
+                self.sending += 1;
+                queued += 1;
+            }
+        }
+        queued
+    }
+
+    /// Submits, and takes completions until no send is under way.
+    fn complete_all(&mut self) -> io::Result<()> {
+        loop {
+            // With MSG_DONTWAIT every send has its completion by now: nothing is waited for.
+            match self.ring.submit_and_wait(self.sending) {
+                Ok(_) => {}
+                Err(e) if is_passing(&e) => {}
+                Err(e) => return Err(e),
+            }
+            self.harvest();
+            if self.sending == 0 && self.ring.submission().is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_completion(&mut self) -> Option<io_uring::cqueue::Entry> {
+        self.ring.completion().next()
+    }
+
+    fn harvest(&mut self) {
+        while let Some(entry) = self.next_completion() {
+            let data = entry.user_data();
+            if data == IGNORED {
+                continue;
+            }
+            let index = data as u32;
+            let slot = &mut self.slots[index as usize];
+            let current = slot.used && user_data(index, slot.epoch) == data & !KIND_SEND;
+            if data & KIND_SEND != 0 {
+                self.sending -= 1;
+                slot.sending = false;
+                match entry.result() {
+                    n if n > 0 => {
+                        slot.staged.drain(..(n as usize).min(slot.staged.len()));
+                        self.moved = true;
+                    }
+                    0 => {}
+                    e if -e == libc::EAGAIN || -e == libc::EINTR => {}
+                    e => slot.error = -e,
+                }
+                if !slot.staged.is_empty() && slot.error == 0 {
+                    self.dirty.push(index);
+                }
+                continue;
+            }
+            if !current {
+                continue;
+            }
+            if !io_uring::cqueue::more(entry.flags()) {
+                slot.armed = false;
+                self.dirty.push(index);
+            }
+            if entry.result() < 0 || entry.result() & ENDED != 0 {
+                slot.ended = true;
+            }
+            slot.ready = true;
+            self.moved = true;
+        }
+    }
+
+    /// The ring does not work any more: its connections end with the error.
+    fn fail(&mut self, e: &io::Error) {
+        tracing::error!("io_uring_enter failed: {e}; its connections end");
+        self.broken = e.raw_os_error().unwrap_or(libc::EIO);
+        for slot in self.slots.iter_mut().filter(|s| s.sending) {
+            // Nobody can say whether the kernel still reads these bytes: never free them.
+            std::mem::forget(std::mem::take(&mut slot.staged));
+            slot.sending = false;
+        }
+        self.sending = 0;
+    }
+}
+
+fn user_data(index: u32, epoch: u32) -> u64 {
+    (u64::from(epoch) << 32) | u64::from(index)
+}
+
+fn is_passing(e: &io::Error) -> bool {
+    matches!(
+        e.raw_os_error(),
+        Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)
+    )
+}
+
+/// Resets a TCP connection at once, whoever else still refers to the socket: closing it would
+/// only do so with the last reference.
+pub(super) fn reset(fd: RawFd) {
+    let nowhere = libc::sockaddr {
+        sa_family: libc::AF_UNSPEC as libc::sa_family_t,
+        sa_data: [0; 14],
+    };
+    let len = size_of::<libc::sockaddr>() as libc::socklen_t;
+    // SAFETY: the address lives through the call and has the length given. A failure leaves an
+    // ordinary close, and the fence does not rely on the RST arriving.
+    unsafe { libc::connect(fd, &raw const nowhere, len) };
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring")
+            .field("id", &self.id)
+            .field("sockets", &(self.slots.len() - self.free.len()))
+            .finish_non_exhaustive()
+    }
+}

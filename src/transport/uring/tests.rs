@@ -1,0 +1,259 @@
+//! The same exchanges over plain sockets and over io_uring, on either end.
+
+use super::available;
+use crate::base::clock::{Clock, Time};
+use crate::base::iovecs::{RecvVec, SendVec};
+use crate::transport::listener::Listener;
+use crate::transport::tcp::{TcpConn, TcpOptions};
+use crate::transport::{Conn, Driver, Sink, Source};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::time::Duration;
+
+/// Pairs of drivers to test; plain ones only where io_uring is refused, and says so.
+fn pairs() -> Vec<(Driver, Driver)> {
+    let mut all = vec![(Driver::Tcp, Driver::Tcp)];
+    if available() {
+        all.push((Driver::Uring, Driver::Uring));
+        all.push((Driver::Uring, Driver::Tcp));
+        all.push((Driver::Tcp, Driver::Uring));
+    } else {
+        eprintln!("SKIPPED: io_uring is refused here; only plain sockets were tested");
+    }
+    all
+}
+
+#[derive(Default)]
+struct End {
+    out: Vec<u8>,
+    /// Slices of this size are offered.
+    slice: usize,
+    got: Vec<u8>,
+    window: Vec<u8>,
+    /// Takes no more than this in all.
+    limit: usize,
+}
+
+impl Sink for End {
+    fn recv_places<'a>(&'a mut self, out: &mut RecvVec<'a>) {
+        let n = self.limit.saturating_sub(self.got.len()).min(5000);
+        self.window.resize(n, 0);
+        if n > 0 {
+            out.push(IoSliceMut::new(&mut self.window));
+        }
+    }
+    fn received(&mut self, n: usize, _: Time) {
+        self.got.extend_from_slice(&self.window[..n]);
+    }
+}
+
+impl Source for End {
+    fn send_slices<'a>(&'a self, out: &mut SendVec<'a>) {
+        for part in self.out.chunks(self.slice).take(64) {
+            out.push(IoSlice::new(part));
+        }
+    }
+    fn sent(&mut self, n: usize, _: Time) {
+        self.out.drain(..n);
+    }
+    fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+}
+
+fn end(bytes: usize, slice: usize) -> End {
+    End {
+        out: (0..bytes).map(|i| (i * 7 + i / 251) as u8).collect(),
+        slice,
+        limit: usize::MAX,
+        ..End::default()
+    }
+}
+
+/// Two connected ends. The listener lives no longer than this.
+fn connect(drivers: (Driver, Driver)) -> (Conn, Conn) {
+    let options = TcpOptions {
+        driver: Some(drivers.1),
+        ..TcpOptions::default()
+    };
+    let at = "127.0.0.1:0".parse().unwrap();
+    let mut listener = Listener::tcp(at, options).unwrap();
+    let to = listener.socket_addr().unwrap();
+    let tcp = TcpConn::connect(to, &TcpOptions::default()).unwrap();
+    let mut a = Conn::over(tcp, drivers.0);
+    let mut b = None;
+    patiently(|| {
+        if b.is_none() {
+            b = listener.accept().unwrap();
+        }
+        a.poll_connect(Time::ZERO).unwrap() && b.is_some()
+    });
+    let b = b.unwrap();
+    let name = |d| match d {
+        Driver::Tcp => "tcp",
+        Driver::Uring => "uring",
+    };
+    assert_eq!((a.driver(), b.driver()), (name(drivers.0), name(drivers.1)));
+    (a, b)
+}
+
+/// Turns until `done`; gives up after a time that only a hang takes.
+fn patiently(mut done: impl FnMut() -> bool) {
+    let clock = Clock::monotonic();
+    let until = clock.now() + Duration::from_secs(30);
+    while !done() {
+        super::turn();
+        assert!(clock.now() < until, "nothing moves any more");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn bytes_arrive_whole_and_in_order_whatever_their_size() {
+    for drivers in pairs() {
+        for (bytes, slice) in [
+            (1, 1),
+            (72, 72),
+            (20_000, 100),
+            (300_000, 4168),
+            (8 << 20, 131_072),
+        ] {
+            let (mut a, mut b) = connect(drivers);
+            let (mut left, mut right) = (end(bytes, slice), end(bytes / 2, slice));
+            let (from_a, from_b) = (left.out.clone(), right.out.clone());
+            let now = Time::ZERO;
+            patiently(|| {
+                a.send(&mut left, now).unwrap();
+                b.send(&mut right, now).unwrap();
+                a.recv(&mut left, now).unwrap();
+                b.recv(&mut right, now).unwrap();
+                left.got.len() == from_b.len() && right.got.len() == from_a.len()
+            });
+            assert!(
+                right.got == from_a && left.got == from_b,
+                "{drivers:?} {bytes}"
+            );
+        }
+    }
+}
+
+#[test]
+fn small_messages_and_large_ones_keep_their_order_behind_a_full_socket() {
+    for drivers in pairs() {
+        let (mut a, mut b) = connect(drivers);
+        let (mut left, mut right) = (end(0, 1), end(0, 1));
+        right.limit = 0;
+        let mut all = Vec::new();
+        let mut offer = |left: &mut End, n: usize| {
+            let more: Vec<u8> = (0..n).map(|i| (all.len() + i * 13) as u8).collect();
+            left.out.extend_from_slice(&more);
+            left.slice = 70_000;
+            all.extend_from_slice(&more);
+            all.len()
+        };
+        let mut total = 0;
+        // Far more than both socket buffers hold, in turns of both sorts.
+        for round in 0..2000 {
+            total = offer(&mut left, if round % 3 == 0 { 9000 } else { 24 });
+            a.send(&mut left, Time::ZERO).unwrap();
+            super::turn();
+        }
+        right.limit = usize::MAX;
+        patiently(|| {
+            a.send(&mut left, Time::ZERO).unwrap();
+            b.recv(&mut right, Time::ZERO).unwrap();
+            right.got.len() == total
+        });
+        assert!(right.got == all, "{drivers:?}");
+    }
+}
+
+#[test]
+fn the_end_of_a_stream_is_seen_after_its_last_bytes() {
+    for drivers in pairs() {
+        let (mut a, mut b) = connect(drivers);
+        let (mut left, mut right) = (end(100, 100), end(0, 1));
+        let mut eof = false;
+        a.send(&mut left, Time::ZERO).unwrap();
+        drop(a);
+        patiently(|| {
+            eof |= b.recv(&mut right, Time::ZERO).unwrap().eof;
+            eof
+        });
+        assert_eq!(right.got.len(), 100, "{drivers:?}");
+    }
+}
+
+#[test]
+fn an_abort_resets_and_what_was_under_way_does_not_hold_the_socket() {
+    for drivers in pairs() {
+        let (mut a, mut b) = connect(drivers);
+        let (mut left, mut right) = (end(10, 10), end(0, 1));
+        patiently(|| {
+            a.send(&mut left, Time::ZERO).unwrap();
+            b.recv(&mut right, Time::ZERO).unwrap();
+            right.got.len() == 10
+        });
+        a.abort();
+        let mut error = None;
+        patiently(|| {
+            error = b.recv(&mut right, Time::ZERO).err();
+            error.is_some()
+        });
+        let kind = error.map(|e| e.kind());
+        assert_eq!(kind, Some(io::ErrorKind::ConnectionReset), "{drivers:?}");
+    }
+}
+
+#[test]
+fn a_send_to_a_peer_that_is_gone_is_an_error() {
+    for drivers in pairs() {
+        let (mut a, b) = connect(drivers);
+        b.abort();
+        let mut left = end(0, 10);
+        patiently(|| {
+            left.out = vec![1; 10];
+            let sent = a.send(&mut left, Time::ZERO);
+            let received = a.recv(&mut left, Time::ZERO);
+            sent.is_err() || received.is_err()
+        });
+    }
+}
+
+#[test]
+fn places_in_the_ring_are_used_again_and_its_overflow_goes_by_plain_calls() {
+    for drivers in pairs() {
+        for _ in 0..3 {
+            let mut ends: Vec<_> = (0..140).map(|_| (connect(drivers), end(50, 50))).collect();
+            for ((a, b), bytes) in &mut ends {
+                let mut got = end(0, 1);
+                patiently(|| {
+                    a.send(bytes, Time::ZERO).unwrap();
+                    b.recv(&mut got, Time::ZERO).unwrap();
+                    got.got.len() == 50
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_changes_threads_ends_with_an_error_and_its_peer_sees_the_end() {
+    if !available() {
+        eprintln!("SKIPPED: io_uring is refused here");
+        return;
+    }
+    let (mut a, mut b) = connect((Driver::Uring, Driver::Tcp));
+    let (mut left, mut right) = (end(10, 10), end(0, 1));
+    patiently(|| {
+        a.send(&mut left, Time::ZERO).unwrap();
+        b.recv(&mut right, Time::ZERO).unwrap();
+        right.got.len() == 10
+    });
+    let moved = std::thread::spawn(move || {
+        let mut sink = end(0, 1);
+        let e = a.recv(&mut sink, Time::ZERO).unwrap_err();
+        e.to_string()
+    });
+    assert!(moved.join().unwrap().contains("another thread"));
+    patiently(|| b.recv(&mut right, Time::ZERO).map_or(true, |t| t.eof));
+}
