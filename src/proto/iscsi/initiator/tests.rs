@@ -219,6 +219,8 @@ impl Target {
         let mut r = Self::head(0x23, b[1], be32(b, 16));
         r[8..14].copy_from_slice(&b[8..14]);
         self.logins += 1;
+        // The session has a handle from its last login response on (RFC 7143, 11.13.4).
+        r[15] = u8::from(self.logins == 2);
         let keys = if self.logins == 1 {
             assert!(text.contains("TargetName=iqn.t") && text.contains("SessionType=Normal"));
             "TargetPortalGroupTag=3\0AuthMethod=None\0".to_owned()
