@@ -9,6 +9,8 @@
 //! command is outstanding at a time.
 
 mod rx;
+#[cfg(test)]
+mod tests;
 mod tx;
 
 use crate::base::clock::Time;

@@ -80,8 +80,7 @@ impl TargetConn {
             Rx::Wait { .. } => return,
             // With large payload due, reading ahead would be copying.
             Rx::Head if self.large_due() => end = end.min(self.head + self.need),
-            Rx::Text { len, .. } if self.need > end - self.head => {
-                let _ = len;
+            Rx::Text { .. } if self.need > end - self.head => {
                 self.stage.copy_within(self.head..self.tail, 0);
                 self.tail -= self.head;
                 self.head = 0;
