@@ -227,7 +227,7 @@ pub(super) const METHODS: &[Method] = &[
                 .unwrap_or(2);
             Ok(answer(
                 vds::service::query_providers(s, masks as u32),
-                |o| objects(o),
+                objects,
             ))
         }),
     },
@@ -238,7 +238,7 @@ pub(super) const METHODS: &[Method] = &[
         result: "hresult, name, objects (kind, id)",
         means: Means::Object(|p, s| {
             let id = guid(p)?;
-            Ok(answer(vds::service::query_luns(s, id), |o| objects(o)))
+            Ok(answer(vds::service::query_luns(s, id), objects))
         }),
     },
     Method {

@@ -1,3 +1,5 @@
+//! Commands, parameter data and sense there and back, and against bytes of the standards.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -367,6 +367,8 @@ impl Session {
         }
         if self.life == Life::Up && self.access_due <= now {
             self.want_access = true;
+            // Planned anew when this look is over; until then its own time limit counts.
+            self.access_due = Time::NEVER;
         }
     }
 
