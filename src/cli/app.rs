@@ -6,11 +6,12 @@ use clap::{Parser, Subcommand};
 
 use super::bench::args::BenchArgs;
 use super::demo::args::DemoArgs;
+use super::discover::args::DiscoverArgs;
 use super::error::CliError;
 use super::policy::args::PolicyArgs;
 use super::sim::args::SimArgs;
 use super::target::args::TargetArgs;
-use super::{bench, demo, policy, sim, target};
+use super::{bench, demo, discover, policy, sim, target};
 
 const AFTER: &str = "\
 Try it: umpio demo
@@ -31,6 +32,7 @@ pub enum Command {
     Demo(DemoArgs),
     Target(TargetArgs),
     Bench(Box<BenchArgs>),
+    Discover(DiscoverArgs),
     Policy(PolicyArgs),
     Sim(SimArgs),
 }
@@ -41,6 +43,7 @@ pub fn main() -> ExitCode {
     let (json, result): (bool, Result<ExitCode, CliError>) = match &cli.command {
         Command::Bench(args) => (args.json, bench::run::run(args)),
         Command::Demo(args) => (args.json, demo::run::run(args)),
+        Command::Discover(args) => (args.json, discover::run::run(args)),
         Command::Policy(args) => (false, policy::run::run(args)),
         Command::Sim(args) => (args.json, sim::run::run(args)),
         Command::Target(args) => (args.json, target::run::run(args)),

@@ -7,6 +7,7 @@
 pub mod app;
 pub mod bench;
 pub mod demo;
+pub mod discover;
 pub mod drive;
 pub mod error;
 pub mod facts;

@@ -7,5 +7,6 @@ pub mod discovery;
 pub mod keys;
 pub mod login;
 pub mod pdu;
+pub mod send_targets;
 pub mod serial;
 pub mod text;
