@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::bench::args::BenchArgs;
 use super::demo::args::DemoArgs;
+use super::discover::args::DiscoverArgs;
 use super::error::CliError;
 use super::events::args::EventsArgs;
 use super::lun::args::LunArgs;
@@ -16,7 +17,7 @@ use super::rpc::args::RpcArgs;
 use super::serve::args::ServeArgs;
 use super::sim::args::SimArgs;
 use super::target::args::TargetArgs;
-use super::{bench, demo, events, lun, mpclaim, path, policy, rpc, serve, sim, target};
+use super::{bench, demo, discover, events, lun, mpclaim, path, policy, rpc, serve, sim, target};
 
 const AFTER: &str = "\
 Try it: umpio demo
@@ -37,6 +38,7 @@ pub enum Command {
     Demo(DemoArgs),
     Target(TargetArgs),
     Bench(Box<BenchArgs>),
+    Discover(DiscoverArgs),
     Serve(ServeArgs),
     Lun(LunArgs),
     Path(PathArgs),
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
     let (json, result): (bool, Result<ExitCode, CliError>) = match &cli.command {
         Command::Bench(args) => (args.json, bench::run::run(args)),
         Command::Demo(args) => (args.json, demo::run::run(args)),
+        Command::Discover(args) => (args.json, discover::run::run(args)),
         Command::Serve(args) => (args.json, serve::run::run(args)),
         Command::Lun(args) => (args.json, lun::run::run(args)),
         Command::Path(args) => (args.json, path::run::run(args)),

@@ -8,6 +8,7 @@ pub mod app;
 pub mod bench;
 pub mod client;
 pub mod demo;
+pub mod discover;
 pub mod drive;
 pub mod error;
 pub mod events;

@@ -31,6 +31,11 @@ impl Algorithm {
     /// The strongest first.
     pub const ALL: [Self; 4] = [Self::Sha3_256, Self::Sha256, Self::Sha1, Self::Md5];
 
+    /// What an initiator offers, in this order. SHA-256 comes last although it is strong: tgt, and
+    /// whoever followed it, gave the number 7 to SHA-1 before it was registered for SHA-256, takes it
+    /// when it comes before 5, and then finds every response wrong.
+    pub const OFFERED: [Self; 4] = [Self::Sha3_256, Self::Sha1, Self::Md5, Self::Sha256];
+
     pub const fn from_number(n: u64) -> Option<Self> {
         Some(match n {
             5 => Self::Md5,

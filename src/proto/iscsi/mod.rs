@@ -9,6 +9,7 @@ pub mod initiator;
 pub mod keys;
 pub mod login;
 pub mod pdu;
+pub mod send_targets;
 pub mod serial;
 pub mod target;
 pub mod text;

@@ -40,7 +40,7 @@ impl InitiatorConfig {
             cmd_sn: 1,
             chap: None,
             target_chap: None,
-            algorithms: Algorithm::ALL.to_vec(),
+            algorithms: Algorithm::OFFERED.to_vec(),
             offer: Offer::default(),
         }
     }

@@ -1,0 +1,5 @@
+//! `umpio discover`: what a portal has to offer.
+
+pub mod args;
+pub mod ask;
+pub mod run;
