@@ -142,15 +142,15 @@ end_bench "immediate and unsolicited data" "$clean and all(n > 0 for n in ios)"
 
 echo "== CHAP"
 change "CHAP" "lio chap 1 on; lio chap 2 on"
-secret='lab%a%20secret%20of%2020%20bytes@'
+secret='lab%labsecret1234567@'
 # shellcheck disable=SC2046
 start_bench 4k 2 $(paths '' "$secret")
 end_bench "the right secret" "$clean and all(n > 0 for n in ios)"
-for who in 'lab%25a%20wrong%20secret%20ofit@' ''; do
+for who in 'lab%anothersecret123@' ''; do
     label="a wrong secret"
     [ -n "$who" ] || label="no secret"
     # shellcheck disable=SC2046
-    if said=$(timeout 60 "$UMPIO" bench $(paths '' "${who/\%25/%}") --runtime 1 --json 2>&1 </dev/null); then
+    if said=$(timeout 60 "$UMPIO" bench $(paths '' "$who") --runtime 1 --json 2>&1 </dev/null); then
         fail "$label is refused" "it was let in"
     elif grep -qi 'authentication' <<<"$said"; then
         pass "$label is refused" "$(grep -i 'authentication' <<<"$said" | head -n 1)"

@@ -295,7 +295,7 @@ impl Channel {
         {
             return Err("it reports no identifier at all; trust_paths lets it in".to_owned());
         }
-        if let Some(g) = &self.geometry {
+        if let Some(g) = self.geometry.as_ref().filter(|_| unit.size_known()) {
             if g.block_size != unit.block_size {
                 return Err(format!(
                     "size mismatch: blocks of {} bytes, the LUN has {}",
@@ -314,12 +314,16 @@ impl Channel {
                 ));
             }
         }
-        self.reconcile(unit);
+        // A path at rest may not tell its size (READ CAPACITY is refused there). Its identity is
+        // enough to list it; it carries nothing before the size was read and checked.
+        if unit.size_known() {
+            self.reconcile(unit);
+        }
         let slot = &mut self.slots[at];
         slot.nsid = unit.nsid;
         slot.joined = true;
         slot.refused = None;
-        slot.access = unit.access;
+        slot.access = unit.carrying_access();
         Ok(())
     }
 

@@ -389,7 +389,7 @@ impl Plane {
         };
         let ix = PathIx::new(at);
         let verdict = match association.unit(wanted) {
-            Some(unit) => channel.join(at, unit).map(|()| unit.access),
+            Some(unit) => channel.join(at, unit).map(|()| unit.carrying_access()),
             None => Err(match (wanted, association.units().len()) {
                 (Some(n), _) => {
                     let have: Vec<_> = association
@@ -449,8 +449,8 @@ impl Plane {
         }
         let nsid = slot.nsid;
         if let Some(unit) = self.paths.get(slot.association).unit(Some(nsid)) {
-            slot.access = unit.access;
-            channel.selector.set_access(PathIx::new(at), unit.access);
+            slot.access = unit.carrying_access();
+            channel.selector.set_access(PathIx::new(at), slot.access);
         }
         self.check_policy(c);
     }

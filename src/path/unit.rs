@@ -9,7 +9,7 @@ pub struct Unit {
     /// NVMe: the namespace id. Local: 1.
     pub nsid: u32,
     pub identity: Identity,
-    /// Bytes in a logical block.
+    /// Bytes in a logical block; 0 while the target does not tell (a SCSI path at rest).
     pub block_size: u32,
     pub blocks: u64,
     /// Bytes in one command at most; `u32::MAX` when there is no limit.
@@ -26,4 +26,21 @@ pub struct Unit {
     pub access_raw: u8,
     /// The target reports access states at all.
     pub asymmetric: bool,
+}
+
+impl Unit {
+    /// The target has told how large it is.
+    pub fn size_known(&self) -> bool {
+        self.block_size != 0
+    }
+
+    /// The access state as far as I/O is concerned: none goes to a unit of unknown size, whatever
+    /// its state, until the size has been read.
+    pub fn carrying_access(&self) -> AccessState {
+        if self.access.usable_now() && !self.size_known() {
+            AccessState::Transitioning
+        } else {
+            self.access
+        }
+    }
 }
