@@ -158,7 +158,7 @@ adm --op unbind --mode account --tid 1 --user umpio
 refused "a LUN that is absent" "is absent" --path "${t%/1}/7?$d"
 # The LUN is what its first path says; a path to another one is kept out, with the reason told.
 "$umpio" bench --runtime 1 --json --path "$t?$d" --path "$i" >"$work/out" 2>"$work/err" || true
-python3 - "$work/out" <<'PY' && grep -qi "identi" "$work/err" || { echo "FAIL two targets are not one LUN"; cat "$work/out" "$work/err"; exit 1; }
+python3 - "$work/out" <<'PY' && grep -q "another logical unit" "$work/err" || { echo "FAIL two targets are not one LUN"; cat "$work/out" "$work/err"; exit 1; }
 import json, sys
 ios = [p["ios"] for p in json.load(open(sys.argv[1]))["paths"]]
 sys.exit(not (sorted(ios)[0] == 0 and sorted(ios)[1] > 0))

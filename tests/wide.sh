@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # The wider suite: umpio against peers from outside. Needs target/release/umpio (or $UMPIO)
-# and a Debian with python3; what else it takes comes as Debian packages, unpacked under
-# target/lab (or $UMPIO_LAB): nothing is installed, so neither root nor the host's qemu
-# matters. Where that cannot be had the suite says SKIPPED; UMPIO_LAB_REQUIRED=1 makes that
-# a failure. About four minutes, a minute of it for the first build of the lab.
+# and a Debian with python3. The machines of the lab come as Debian packages, unpacked under
+# target/lab (or $UMPIO_LAB): nothing is installed for them, so the host's qemu does not matter.
+# tgt, istgt, libiscsi's tools and PyPI's spdk client are installed where they are missing, which
+# takes root. Where something cannot be had the suite says SKIPPED; UMPIO_LAB_REQUIRED=1 makes that
+# a failure. About a quarter of an hour.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 echo "== the lab itself, asked by a client that is not umpio"
@@ -18,3 +19,7 @@ echo "== libiscsi's suite and tools, and qemu-img, against umpio's iSCSI target"
 tests/iscsi_target.sh
 echo "== umpio's iSCSI initiator against tgt and istgt"
 tests/iscsi_initiator.sh
+echo "== umpio's iSCSI initiator against LIO"
+tests/lio.sh
+echo "== Linux's own initiator and dm-multipath against umpio's iSCSI target"
+tests/open_iscsi.sh

@@ -52,11 +52,14 @@ fn transport(paths: &[PathStatus], default: Driver) -> String {
         let Ok(spec) = PathSpec::parse(&path.url) else {
             continue;
         };
-        if let NexusSpec::NvmeTcp(nvme) = spec.nexus {
-            match nvme.tcp.driver.unwrap_or(default) {
-                Driver::Uring if transport::uring::available() => uring = true,
-                _ => tcp = true,
-            }
+        let asked = match spec.nexus {
+            NexusSpec::NvmeTcp(nvme) => nvme.tcp.driver,
+            NexusSpec::Iscsi(iscsi) => iscsi.tcp.driver,
+            NexusSpec::Local(_) => continue,
+        };
+        match asked.unwrap_or(default) {
+            Driver::Uring if transport::uring::available() => uring = true,
+            _ => tcp = true,
         }
     }
     match (tcp, uring) {

@@ -24,7 +24,7 @@ pub struct MpclaimArgs {
     /// Print one JSON object on stdout
     #[arg(long)]
     pub json: bool,
-    /// -s -d [N], -s -m, -l -d N POLICY [PATH...], -l -m POLICY
+    /// `-s -d [N]`, `-s -m`, `-l -d N POLICY [PATH...]`, `-l -m POLICY`
     #[arg(value_name = "ARGS", allow_hyphen_values = true, num_args = 1.., required = true)]
     pub words: Vec<String>,
 }
