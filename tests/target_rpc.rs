@@ -239,6 +239,25 @@ fn states_and_faults_change_over_the_socket_and_verified_io_moves_without_an_err
 }
 
 #[test]
+fn one_lun_is_served_and_reached_over_both_protocols_at_once() {
+    let mut command = umpio(&["target", "--backing", "mem:8M"]);
+    command.args(["--listen", &format!("nvme-tcp://127.0.0.1:0/{NQN}-both")]);
+    command.args([
+        "--listen",
+        "iscsi://127.0.0.1:0/iqn.2024-01.io.umpio:both/0",
+    ]);
+    let mut target = Running::start(&mut command);
+    let stdout = target.child().stdout.take().expect("piped");
+    let lines = BufReader::new(stdout).lines().take(2);
+    let urls: Vec<String> = lines.map(|l| l.expect("a URL")).collect();
+    let report = clean(&verified(&urls, "500ms").output().expect("it runs"), 0);
+    for path in report["paths"].as_array().expect("a list") {
+        // A stall would let a few pass.
+        assert!(path["ios"].as_u64() > Some(16), "{report}");
+    }
+}
+
+#[test]
 fn a_lun_over_two_portals_is_served_on() {
     let a = Target::start("array", &["--backing", "mem:8M"]);
     let paths = ["--path", &a.urls[0], "--path", &a.urls[1]];

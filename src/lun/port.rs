@@ -4,7 +4,8 @@ use crate::base::request::Token;
 use crate::path::identity::Identity;
 
 /// A front end's handle on one channel of one reactor. Two front ends of the same LUN hold two
-/// ports, so that neither sees the other's completions.
+/// ports: what completes on a port goes to whoever asks it first, and would be taken for an answer
+/// to something else.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PortId(pub u32);
 

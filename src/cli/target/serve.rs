@@ -157,7 +157,8 @@ fn build(
                 .advice("round-robin needs paths that are all equal; try round-robin-with-subset")
         })?;
     }
-    let port = r.open_port(lun);
+    // One port for each target: a port's completions go to whoever asks first.
+    let (port, iscsi_port) = (r.open_port(lun), r.open_port(lun));
     let geometry = r.plane().geometry(port);
     let geometry = geometry.ok_or_else(|| failed(&"it does not say how large it is"))?;
     let mut target = Target::new(TargetConfig {
@@ -174,7 +175,7 @@ fn build(
             let unit = format!("{nqn}/{lun}");
             if !known.contains(&unit) {
                 other
-                    .add_lun(&nqn, lun, port, &geometry.identity, r.plane())
+                    .add_lun(&nqn, lun, iscsi_port, &geometry.identity, r.plane())
                     .map_err(|e| refused(&e))?;
                 known.push(unit.clone());
             }

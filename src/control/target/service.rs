@@ -28,6 +28,13 @@ pub struct TargetService {
 impl TargetService {
     /// The service and a handle on it. `lun` is what the target serves.
     pub fn new(targets: Targets, lun: ChannelId, reactor: Handle) -> (Self, TargetHandle) {
+        // A port gives a completion to whoever asks first. Were one shared, a target would take the
+        // other's answers for its own.
+        let mut shared = targets.iscsi.io_ports().iter();
+        assert!(
+            !shared.any(|p| targets.nvme.io_ports().contains(p)),
+            "each target has ports of its own"
+        );
         let (sender, orders) = channel();
         let handle = TargetHandle {
             orders: sender,

@@ -192,6 +192,11 @@ impl Target {
         Ok(())
     }
 
+    /// The ports whose completions this target takes: nobody else may.
+    pub(crate) fn io_ports(&self) -> &[PortId] {
+        &self.io_ports
+    }
+
     /// Opens a portal; returns where it listens. A group's state is what its first portal said.
     pub fn add_portal(&mut self, config: PortalConfig) -> Result<String, TargetError> {
         let target = self.node(&config.target)?;

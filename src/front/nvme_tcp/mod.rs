@@ -206,6 +206,11 @@ impl Target {
         Ok(())
     }
 
+    /// The ports whose completions this target takes: nobody else may.
+    pub(crate) fn io_ports(&self) -> &[PortId] {
+        &self.io_ports
+    }
+
     /// Takes a namespace out; commands in execution are let finish.
     pub fn remove_namespace(&mut self, subsystem: &str, nsid: u32) -> Result<(), TargetError> {
         self.subsystem_mut(subsystem)?.remove(nsid)?;
