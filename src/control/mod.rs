@@ -7,6 +7,7 @@
 //! - [`jsonrpc`]: JSON-RPC 2.0 over a Unix socket; knows messages, and no object of umpio's
 //! - [`layout`]: the C structures of Windows, byte for byte
 //! - [`msiscsi`]: the classes over the connections of an iSCSI session
+//! - [`objects`]: those objects as JSON-RPC methods
 //! - [`target`]: the commands of a served target, and their JSON
 //! - [`vds`]: the VDS object model
 //! - [`view`]: the copy of LUNs, paths and nexuses that the Windows-shaped objects read
@@ -29,3 +30,6 @@ pub mod target;
 pub mod vds;
 pub mod view;
 pub mod wmi;
+
+// Apart from the others: it is built of all of them.
+pub mod objects;

@@ -5,6 +5,7 @@ use super::{openrpc, write};
 use crate::control::command::CommandError;
 use crate::control::daemon::ControlHandle;
 use crate::control::jsonrpc::{Methods, Params, RpcError};
+use crate::control::objects;
 use serde_json::{Value, json};
 
 /// The daemon's methods.
@@ -19,7 +20,10 @@ impl DaemonRpc {
 
 impl Methods for DaemonRpc {
     fn call(&mut self, method: &str, mut params: Params) -> Result<Value, RpcError> {
-        let found = methods::find(method).ok_or_else(|| RpcError::no_method(method))?;
+        let Some(found) = methods::find(method) else {
+            let object = objects::find(method).ok_or_else(|| RpcError::no_method(method))?;
+            return object.call(&self.0, params);
+        };
         match found.means {
             Means::Discover => {
                 params.finish()?;
@@ -30,13 +34,7 @@ impl Methods for DaemonRpc {
                 params.optional_flag("current")?;
                 params.optional_flag("include_aliases")?;
                 params.finish()?;
-                Ok(methods::all().map(|m| json!(m.name)).collect())
-            }
-            Means::Object(call) => {
-                // An object may have changed something before a surplus parameter is noticed, so
-                // those are looked for first.
-                params.only(found.params.iter().map(|p| p.name))?;
-                call(&mut params, &self.0)
+                Ok(methods::names().map(|n| json!(n)).collect())
             }
             Means::Command(read) => {
                 let command = read(&mut params)?;

@@ -5,9 +5,9 @@ use crate::control::command::{Command, NewLun, NewPath, NewPolicy};
 use crate::control::config::{Timers, policy_names};
 use crate::control::events::EVENTS_MAX;
 use crate::control::jsonrpc::{Params, RpcError};
+use crate::control::objects;
 use crate::control::registry::answer::PLACED;
 use crate::control::state::parse_id;
-use crate::control::view::Surface;
 use crate::lun::policy::{PolicySpec, VendorPolicy};
 use serde_json::Value;
 
@@ -44,10 +44,6 @@ pub enum Kind {
     NumberList,
     /// Objects with path, weight, state.
     PathList,
-    /// VDS_PATH_POLICY.
-    VdsPathList,
-    /// MPIO_DSM_Path_V2, as far as a caller sets it.
-    DsmPathList,
 }
 
 /// What a method does.
@@ -56,7 +52,6 @@ pub(super) enum Means {
     Discover,
     GetMethods,
     Command(fn(&mut Params) -> Result<Command, RpcError>),
-    Object(fn(&mut Params, &dyn Surface) -> Result<Value, RpcError>),
 }
 
 impl std::fmt::Debug for Means {
@@ -65,12 +60,11 @@ impl std::fmt::Debug for Means {
             Self::Discover => "Discover",
             Self::GetMethods => "GetMethods",
             Self::Command(_) => "Command",
-            Self::Object(_) => "Object",
         })
     }
 }
 
-pub(super) const fn must(name: &'static str, kind: Kind, text: &'static str) -> Param {
+const fn must(name: &'static str, kind: Kind, text: &'static str) -> Param {
     Param {
         name,
         kind,
@@ -79,7 +73,7 @@ pub(super) const fn must(name: &'static str, kind: Kind, text: &'static str) -> 
     }
 }
 
-pub(super) const fn may(name: &'static str, kind: Kind, text: &'static str) -> Param {
+const fn may(name: &'static str, kind: Kind, text: &'static str) -> Param {
     Param {
         name,
         kind,
@@ -401,30 +395,33 @@ pub const METHODS: &[Method] = &[
     },
 ];
 
-/// A method by its name.
+/// A method of the daemon's own by its name.
 pub(super) fn find(name: &str) -> Option<&'static Method> {
-    all().find(|m| m.name == name)
+    METHODS.iter().find(|m| m.name == name)
 }
 
-/// Reads a call of one of the daemon's own methods, and carries nothing out.
+/// Reads a call of a method, and carries nothing out.
 ///
 /// # Errors
 /// There is no such method, or a parameter is wrong.
 pub fn parse(method: &str, mut params: Params) -> Result<(), RpcError> {
-    let found = find(method).ok_or_else(|| RpcError::no_method(method))?;
+    let Some(found) = find(method) else {
+        let object = objects::find(method).ok_or_else(|| RpcError::no_method(method))?;
+        return params.only(object.params.iter().map(|p| p.name));
+    };
     match found.means {
         Means::Command(read) => {
             read(&mut params)?;
             params.finish()
         }
-        Means::Object(_) => params.only(found.params.iter().map(|p| p.name)),
         Means::Discover | Means::GetMethods => Ok(()),
     }
 }
 
-/// All methods: the daemon's own, then those of the Windows-shaped objects.
-pub fn all() -> impl Iterator<Item = &'static Method> {
-    METHODS.iter().chain(super::objects::METHODS)
+/// The names of all methods: the daemon's own, then those of the Windows-shaped objects.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let own = METHODS.iter().map(|m| m.name);
+    own.chain(objects::methods().map(|m| m.name))
 }
 
 const WEIGHTS: std::ops::RangeInclusive<u64> = 0..=u32::MAX as u64;
@@ -521,7 +518,7 @@ fn optional_id(p: &mut Params, field: &str) -> Result<Option<u64>, RpcError> {
     }
 }
 
-pub(super) fn id(p: &mut Params, field: &str) -> Result<u64, RpcError> {
+fn id(p: &mut Params, field: &str) -> Result<u64, RpcError> {
     optional_id(p, field)?.ok_or_else(|| RpcError::field(field, format!("missing; {ID_WANTED}")))
 }
 

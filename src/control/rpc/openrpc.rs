@@ -1,12 +1,71 @@
 //! The table of methods as an OpenRPC document, and as a page for people.
 
-use super::methods::{Kind, Param, all};
+use super::methods::{Kind, METHODS, Method, Param};
+use crate::control::objects;
 use serde_json::{Value, json};
 use std::fmt::Write;
 
+/// A method as it is documented.
+struct Entry {
+    name: &'static str,
+    summary: &'static str,
+    result: String,
+    params: Vec<Parameter>,
+}
+
+struct Parameter {
+    name: &'static str,
+    text: &'static str,
+    required: bool,
+    schema: Value,
+    /// The schema in words.
+    kind: &'static str,
+}
+
+/// All methods: the daemon's own, then those of the Windows-shaped objects.
+fn entries() -> impl Iterator<Item = Entry> {
+    METHODS
+        .iter()
+        .map(own)
+        .chain(objects::methods().map(mounted))
+}
+
+fn own(m: &Method) -> Entry {
+    let param = |p: &Param| Parameter {
+        name: p.name,
+        text: p.text,
+        required: p.required,
+        schema: schema(p.kind),
+        kind: kind(p.kind),
+    };
+    Entry {
+        name: m.name,
+        summary: m.summary,
+        result: m.result.to_owned(),
+        params: m.params.iter().map(param).collect(),
+    }
+}
+
+fn mounted(m: &objects::Method) -> Entry {
+    let param = |p: &objects::Param| Parameter {
+        name: p.name,
+        text: p.text,
+        required: p.required,
+        schema: json!({ "type": p.kind }),
+        kind: p.kind,
+    };
+    let more = if m.result.is_empty() { "" } else { ", " };
+    Entry {
+        name: m.name,
+        summary: m.summary,
+        result: format!("{}, name{more}{}", m.code(), m.result),
+        params: m.params.iter().map(param).collect(),
+    }
+}
+
 /// What `rpc.discover` answers (OpenRPC 1.3).
 pub fn document() -> Value {
-    let methods: Vec<Value> = all()
+    let methods: Vec<Value> = entries()
         .map(|m| {
             json!({
                 "name": m.name,
@@ -28,12 +87,12 @@ pub fn document() -> Value {
     })
 }
 
-fn param(p: &Param) -> Value {
+fn param(p: &Parameter) -> Value {
     json!({
         "name": p.name,
         "description": p.text,
         "required": p.required,
-        "schema": schema(p.kind),
+        "schema": p.schema,
     })
 }
 
@@ -47,8 +106,6 @@ fn schema(kind: Kind) -> Value {
         Kind::NumberList => {
             json!({ "type": "array", "items": { "type": "integer", "minimum": 0 } })
         }
-        Kind::VdsPathList => path_list(&["source", "path"], &["primary"]),
-        Kind::DsmPathList => path_list(&["path"], &["primary", "optimized", "preferred"]),
         Kind::PathList => json!({
             "type": "array",
             "items": {
@@ -63,28 +120,6 @@ fn schema(kind: Kind) -> Value {
             },
         }),
     }
-}
-
-/// A list of paths with ids, flags and a weight.
-fn path_list(ids: &[&str], flags: &[&str]) -> Value {
-    let mut properties = serde_json::Map::new();
-    for name in ids {
-        properties.insert((*name).to_owned(), schema(Kind::Id));
-    }
-    for name in flags {
-        properties.insert((*name).to_owned(), schema(Kind::Flag));
-    }
-    let weight = json!({ "type": "integer", "minimum": 0, "maximum": u32::MAX });
-    properties.insert("weight".to_owned(), weight);
-    json!({
-        "type": "array",
-        "items": {
-            "type": "object",
-            "required": ids,
-            "additionalProperties": false,
-            "properties": properties,
-        },
-    })
 }
 
 const HEAD: &str = "\
@@ -102,6 +137,11 @@ umpio rpc lun_list
 umpio rpc policy_set '{\"lun\": \"a\", \"policy\": \"least-queue-depth\"}'
 ```
 
+Methods that begin with vds_, dsm_, msdsm_, mpio_, wmi_ and msiscsi_ are those of Windows' objects. What
+Windows would refuse is no error of the call, but a code in its result (`hresult`, or `status`, and `name`).
+`raw` is the C structure, little-endian, in base64: given by queries, and taken in place of the readable
+parameters.
+
 A policy is one of failover, round-robin, round-robin-with-subset, least-queue-depth,
 weighted-paths, least-blocks, vendor-specific, latency, share; or its Windows abbreviation or number.
 ";
@@ -109,21 +149,15 @@ weighted-paths, least-blocks, vendor-specific, latency, share; or its Windows ab
 /// `docs/rpc.md`.
 pub fn markdown() -> String {
     let mut out = HEAD.to_owned();
-    for m in all() {
+    for m in entries() {
         // Writing to a String cannot fail.
         let _ = write!(out, "\n## {}\n\n{}\n\n", m.name, m.summary);
         if !m.params.is_empty() {
             out.push_str("| parameter | type | | |\n|---|---|---|---|\n");
         }
-        for p in m.params {
+        for p in &m.params {
             let need = if p.required { "required" } else { "" };
-            let _ = writeln!(
-                out,
-                "| `{}` | {} | {need} | {} |",
-                p.name,
-                kind(p.kind),
-                p.text
-            );
+            let _ = writeln!(out, "| `{}` | {} | {need} | {} |", p.name, p.kind, p.text);
         }
         if !m.params.is_empty() {
             out.push('\n');
@@ -141,6 +175,6 @@ const fn kind(kind: Kind) -> &'static str {
         Kind::Flag => "true or false",
         Kind::TextList => "list of texts",
         Kind::NumberList => "list of numbers",
-        Kind::PathList | Kind::VdsPathList | Kind::DsmPathList => "list of objects",
+        Kind::PathList => "list of objects",
     }
 }
