@@ -9,6 +9,8 @@ use crate::front::scsi::{IoPlan, Plan, failure};
 use crate::lun::port::{PortId, Ports};
 use crate::proto::scsi::{Command, Key, Sense, asc, lun_number, status};
 
+/// Bytes of a command that came early which it gets room for at once, at most.
+const EARLY_MAX: usize = 1024 * 1024;
 /// Bytes written in one piece when one block stands for many.
 const REPEAT_BYTES: u32 = 256 * 1024;
 
@@ -158,9 +160,7 @@ impl Target {
     }
 
     fn take_attention(&mut self, c: &Connection, lun: u16) -> Option<u16> {
-        let tsih = c.session?;
-        let s = self.sessions.iter_mut().find(|s| s.tsih == tsih)?;
-        s.take_attention(lun)
+        self.sessions[c.session?].as_mut()?.take_attention(lun)
     }
 
     /// A unit that is not there: INQUIRY says so, REPORT LUNS tells which are (SPC-4, 6.6.1).
@@ -239,8 +239,13 @@ impl Target {
             let sense = Sense::new(Key::AbortedCommand, asc::TOO_MUCH_DATA);
             return self.answer(c, slot, Some(sense), need);
         }
+        if !read && c.conn.keep_early(slot, fetch as usize) {
+            c.commands[usize::from(slot)].stage = Stage::Data;
+            return;
+        }
         // Unsolicited data cannot wait for room, and is bounded by the window.
-        let data = if read || pdu.is_final && !c.conn.is_stalled() {
+        let waits = pdu.is_final && !c.conn.is_stalled() && !c.conn.has_early(slot);
+        let data = if read || waits {
             self.buffers.get(fetch as usize)
         } else {
             Some(self.buffers.get_now(fetch as usize))
@@ -256,6 +261,18 @@ impl Target {
         }
         cmd.stage = Stage::Data;
         c.conn.give_buffer(slot, data);
+    }
+
+    /// Room for what comes with a command before its turn: all that it will want, so that it can stay
+    /// there, where buffers are plenty; else what cannot be kept waiting.
+    pub(super) fn room(&mut self, c: &mut Connection, slot: u16) {
+        let expected = c.conn.command(slot).expected as usize;
+        let need = c.conn.early_need(slot);
+        let whole = (expected <= EARLY_MAX)
+            .then(|| self.buffers.get(expected))
+            .flatten();
+        let data = whole.unwrap_or_else(|| self.buffers.get_now(need));
+        c.conn.give_early(slot, data);
     }
 
     /// Tries again for commands that found no buffer, in order.
@@ -460,13 +477,11 @@ impl Target {
         let work = !done.is_empty();
         for token in done.drain(..) {
             let index = (token.user >> 16) as usize;
-            let mut c = self.connections[index]
-                .take()
+            let mut c = self
+                .hand(index)
                 .expect("a connection stays until its requests are back");
             self.finished(&mut c, index, token, ports, now);
-            if c.link.is_some() || c.in_execution > 0 {
-                self.connections[index] = Some(c);
-            }
+            self.put_back(c, index);
         }
         self.done = done;
         work

@@ -1,14 +1,15 @@
 //! One connection of a target: its login, its commands, and moving bytes.
 
-use super::Target;
 use super::command::Cmd;
+use super::logout::Logout;
 use super::session::Desk;
+use super::{SESSION_CONNECTIONS, Target};
 use crate::base::clock::Time;
 use crate::lun::port::Ports;
 use crate::proto::iscsi::login::{
     DigestOffer, Offer, Step, TargetConfig as LoginConfig, TargetLogin,
 };
-use crate::proto::iscsi::target::{Event, Params, TargetConn, WINDOW};
+use crate::proto::iscsi::target::{CommandOrder, Event, Params, TargetConn, WINDOW};
 use crate::transport::{Conn, Source};
 use std::collections::VecDeque;
 
@@ -20,7 +21,7 @@ fn offer() -> Offer {
     Offer {
         header_digest: DigestOffer::PreferNone,
         data_digest: DigestOffer::PreferNone,
-        max_connections: 1,
+        max_connections: SESSION_CONNECTIONS,
         initial_r2t: false,
         immediate_data: true,
         max_recv: 256 * 1024,
@@ -37,6 +38,7 @@ pub(super) struct Connection {
     /// None once it is closed; it stays until its requests are back.
     pub(super) link: Option<Conn>,
     pub(super) conn: TargetConn,
+    pub(super) index: usize,
     pub(super) portal: usize,
     pub(super) opened: Time,
     pub(super) peer: String,
@@ -44,14 +46,15 @@ pub(super) struct Connection {
     login: Option<Box<TargetLogin>>,
     pub(super) logged_in: bool,
     pub(super) discovery: bool,
-    /// TSIH of its session.
-    pub(super) session: Option<u16>,
+    /// Its session, by index.
+    pub(super) session: Option<usize>,
     pub(super) cid: u16,
     pub(super) commands: Vec<Cmd>,
     pub(super) in_execution: u32,
     pub(super) starved: VecDeque<u16>,
     /// Answers to task management that wait for aborted requests to be back.
     pub(super) tasks: Vec<(u32, u8)>,
+    pub(super) logouts: Vec<Logout>,
     /// Text that did not fit in one answer.
     pub(super) text: Vec<u8>,
     /// The last login answer, which waits until nothing of these connections executes any more.
@@ -69,7 +72,7 @@ fn entropy() -> [u8; 32] {
 }
 
 impl Connection {
-    pub(super) fn new(link: Conn, portal: usize, group: u16, now: Time) -> Self {
+    pub(super) fn new(link: Conn, index: usize, portal: usize, group: u16, now: Time) -> Self {
         let (local, peer) = link.addrs();
         let conn = TargetConn::new();
         let config = LoginConfig {
@@ -82,6 +85,7 @@ impl Connection {
             link: Some(link),
             commands: (0..conn.slots()).map(|_| Cmd::default()).collect(),
             conn,
+            index,
             portal,
             opened: now,
             peer,
@@ -94,6 +98,7 @@ impl Connection {
             in_execution: 0,
             starved: VecDeque::new(),
             tasks: Vec::new(),
+            logouts: Vec::new(),
             text: Vec::new(),
             waiting: None,
             leaving: false,
@@ -109,16 +114,14 @@ impl Target {
         {
             return false;
         }
-        let mut c = self.connections[index].take().expect("looked at above");
-        let bytes = self.receive_on(&mut c, index, ports, now);
+        let mut c = self.hand(index).expect("looked at above");
+        let mut work = self.receive_on(&mut c, index, ports, now) > 0;
+        let session = c.session;
         self.put_back(c, index);
-        bytes > 0
-    }
-
-    fn put_back(&mut self, c: Box<Connection>, index: usize) {
-        if c.link.is_some() || c.in_execution > 0 {
-            self.connections[index] = Some(c);
+        if let Some(at) = session {
+            work |= self.advance(at, ports, now);
         }
+        work
     }
 
     fn receive_on<P: Ports>(
@@ -134,22 +137,14 @@ impl Target {
         }
         self.feed_starved(c, index, ports, now);
         self.finish_tasks(c);
+        self.finish_logouts(c);
         for _ in 0..TURNS_MAX {
             let Some(link) = &mut c.link else { break };
             let result = link.recv(&mut c.conn, now);
             let stalled = c.conn.is_stalled();
-            while let Some(event) = c.conn.next_event() {
-                self.event(c, index, event, ports, now);
-                if c.link.is_none() {
-                    return bytes;
-                }
-            }
-            if let Some(reason) = c.conn.failure()
-                && !c.leaving
-            {
-                self.counters.protocol_errors += 1;
-                self.close(c, &reason.to_string(), true);
-                break;
+            self.take_events(c, ports, now);
+            if c.link.is_none() {
+                return bytes;
             }
             match result {
                 Err(e) => {
@@ -171,15 +166,26 @@ impl Target {
         bytes
     }
 
-    fn event<P: Ports>(
-        &mut self,
-        c: &mut Connection,
-        index: usize,
-        event: Event,
-        ports: &mut P,
-        now: Time,
-    ) {
+    /// Acts on all that a connection has taken in.
+    pub(super) fn take_events<P: Ports>(&mut self, c: &mut Connection, ports: &mut P, now: Time) {
+        while let Some(event) = c.conn.next_event() {
+            self.event(c, event, ports, now);
+            if c.link.is_none() {
+                return;
+            }
+        }
+        if let Some(reason) = c.conn.failure()
+            && !c.leaving
+        {
+            self.counters.protocol_errors += 1;
+            self.close(c, &reason.to_string(), true);
+        }
+    }
+
+    fn event<P: Ports>(&mut self, c: &mut Connection, event: Event, ports: &mut P, now: Time) {
+        let index = c.index;
         match event {
+            Event::Room { slot } => self.room(c, slot),
             Event::Login { bhs, data } => self.login(c, index, &bhs, &data),
             Event::Command { slot } => self.command(c, index, slot, ports, now),
             Event::DataReady { slot, intact } => {
@@ -204,9 +210,10 @@ impl Target {
             last_tsih: &mut self.last_tsih,
             connection: index,
             replaced: Vec::new(),
+            session: None,
         };
         let step = login.receive(bhs, data, &mut desk);
-        let replaced = desk.replaced;
+        let (replaced, session) = (desk.replaced, desk.session);
         match step {
             Step::Send(pdu) => {
                 c.conn.raw(&pdu);
@@ -217,11 +224,9 @@ impl Target {
                 let n = *negotiated;
                 tracing::debug!(peer = c.peer, initiator = n.initiator_name, "logged in");
                 c.discovery = n.discovery;
-                c.session = (!n.discovery).then_some(n.tsih);
                 c.cid = n.cid;
-                c.conn.begin(n.window.exp_cmd_sn, n.stat_sn);
                 let p = &n.params;
-                let params = Params {
+                let mut params = Params {
                     digests: p.digests,
                     initial_r2t: p.initial_r2t,
                     immediate_data: p.immediate_data,
@@ -231,8 +236,29 @@ impl Target {
                     first_burst: p.first_burst,
                 };
                 for old in &replaced {
-                    self.close_at(*old, "its session was replaced", true);
+                    self.close_at(*old, "its connection or session was replaced", true);
                 }
+                // Lent from here on: this connection is in hand.
+                let order = match session.and_then(|at| self.sessions[at].as_mut()) {
+                    Some(s) if s.order.is_some() => {
+                        // The leading login has agreed on this for all (RFC 7143, 13).
+                        let all = &s.params;
+                        params.initial_r2t = all.initial_r2t;
+                        params.immediate_data = all.immediate_data;
+                        params.max_burst = all.max_burst;
+                        params.first_burst = all.first_burst;
+                        s.order.take()
+                    }
+                    Some(s) => {
+                        s.params = params.clone();
+                        None
+                    }
+                    None => None,
+                };
+                c.session = session;
+                let order =
+                    order.unwrap_or_else(|| Box::new(CommandOrder::new(n.window.exp_cmd_sn)));
+                c.conn.join(order, index as u32, n.stat_sn);
                 c.logged_in = true;
                 c.waiting = Some((replaced, last.unwrap_or_default(), params));
                 self.finish_login(c);
@@ -251,15 +277,8 @@ impl Target {
 
     /// The tasks of a session that was replaced end before its successor begins (RFC 7143, 6.3.5).
     fn finish_login(&mut self, c: &mut Connection) {
-        let busy = |at: &usize| {
-            self.connections[*at]
-                .as_ref()
-                .is_some_and(|o| o.link.is_none() && o.in_execution > 0)
-        };
-        if c.waiting
-            .as_ref()
-            .is_some_and(|(old, ..)| old.iter().any(busy))
-        {
+        let waiting = c.waiting.as_ref();
+        if waiting.is_some_and(|(old, ..)| old.iter().any(|at| self.is_ending(*at))) {
             return;
         }
         if let Some((_, last, params)) = c.waiting.take() {
@@ -289,34 +308,6 @@ impl Target {
                 self.close_at(index, &why, true);
                 true
             }
-        }
-    }
-
-    pub(super) fn close_at(&mut self, index: usize, why: &str, reset: bool) {
-        if let Some(mut c) = self.connections[index].take() {
-            self.close(&mut c, why, reset);
-            self.put_back(c, index);
-        }
-    }
-
-    /// Ends a connection, and the session with its last one.
-    pub(super) fn close(&mut self, c: &mut Connection, why: &str, reset: bool) {
-        let Some(link) = c.link.take() else { return };
-        tracing::debug!(peer = c.peer, why, "connection closed");
-        if reset {
-            link.abort();
-        } else {
-            drop(link);
-        }
-        let mut data = Vec::new();
-        c.conn.drain_buffers(&mut data);
-        for d in data {
-            self.buffers.put(d);
-        }
-        c.starved.clear();
-        c.tasks.clear();
-        if let Some(tsih) = c.session.take() {
-            self.sessions.retain(|s| s.tsih != tsih);
         }
     }
 }

@@ -6,12 +6,20 @@
 //! - `session`: targets, sessions, unit attentions, and what a login needs to know
 //! - `connection`: one connection, its login and moving bytes
 //! - `command`: SCSI commands, by way of the device server in `front::scsi`
-//! - `task`: task management, text, logout
+//! - `hand`: a connection that is worked on, with the command numbers of its session
+//! - `task`: task management, text
+//! - `logout`: ends of connections and sessions
 //!
-//! Sessions have one connection (MaxConnections 1 is what login agrees on), ErrorRecoveryLevel 0.
+//! A session has several connections where the initiator makes them (MaxConnections up to
+//! [`SESSION_CONNECTIONS`]); ErrorRecoveryLevel 0. A connection that is lost ends its tasks and leaves
+//! the session to the others; the session ends with its last connection.
 
 mod command;
 mod connection;
+mod hand;
+mod logout;
+#[cfg(test)]
+mod mcs_tests;
 mod service;
 mod session;
 mod task;
@@ -37,6 +45,9 @@ const ACCEPT_EVERY: Duration = Duration::from_micros(200);
 const TIMERS_EVERY: Duration = Duration::from_millis(1);
 /// A login must be over within this time.
 const LOGIN_MAX: Duration = Duration::from_secs(10);
+
+/// Connections that one session may have.
+pub const SESSION_CONNECTIONS: u16 = 8;
 
 /// What bounds a target.
 #[derive(Clone, Debug)]
@@ -112,7 +123,7 @@ pub struct Target {
     config: TargetConfig,
     portals: Vec<Portal>,
     nodes: Vec<TargetNode>,
-    sessions: Vec<Session>,
+    sessions: Vec<Option<Session>>,
     last_tsih: u16,
     connections: Vec<Option<Box<Connection>>>,
     buffers: Buffers,
@@ -227,9 +238,10 @@ impl Target {
     }
 
     /// Raises a unit attention for all sessions of a target but one, on one unit or all.
-    fn tell(&mut self, node: usize, lun: Option<u16>, but: Option<u16>, code: u16) {
-        for s in &mut self.sessions {
-            if s.node == node && Some(s.tsih) != but {
+    fn tell(&mut self, node: usize, lun: Option<u16>, but: Option<usize>, code: u16) {
+        for (at, s) in self.sessions.iter_mut().enumerate() {
+            let Some(s) = s else { continue };
+            if s.node == node && Some(at) != but {
                 match lun {
                     Some(lun) => s.attention(lun, code),
                     None => {
@@ -248,7 +260,8 @@ impl Target {
 
     /// Sessions that are up.
     pub fn sessions(&self) -> usize {
-        self.sessions.len()
+        let all = self.sessions.iter().flatten();
+        all.filter(|s| !s.connections.is_empty()).count()
     }
 
     /// Does what there is to do; true when there was something.
@@ -271,7 +284,12 @@ impl Target {
 
     /// When `poll` has something to do although nothing arrives.
     pub fn next_deadline(&self) -> Option<Time> {
-        let waiting = |c: &Connection| c.session.is_none() || !c.starved.is_empty();
+        let waiting = |c: &Connection| {
+            c.session.is_none()
+                || !c.starved.is_empty()
+                || !c.tasks.is_empty()
+                || !c.logouts.is_empty()
+        };
         self.connections
             .iter()
             .flatten()
@@ -301,10 +319,16 @@ impl Target {
                     continue;
                 }
                 self.counters.accepted += 1;
-                let c = Connection::new(link, index, self.portals[index].group, now);
-                match self.connections.iter().position(Option::is_none) {
-                    Some(at) => self.connections[at] = Some(Box::new(c)),
-                    None => self.connections.push(Some(Box::new(c))),
+                let free = self.connections.iter().position(Option::is_none);
+                let at = free.unwrap_or(self.connections.len());
+                for s in self.sessions.iter_mut().flatten() {
+                    s.forget_index(at);
+                }
+                let group = self.portals[index].group;
+                let c = Some(Box::new(Connection::new(link, at, index, group, now)));
+                match free {
+                    Some(at) => self.connections[at] = c,
+                    None => self.connections.push(c),
                 }
             }
         }
@@ -333,6 +357,7 @@ impl Target {
                 }
             }
         }
+        self.reap();
         for index in 0..self.connections.len() {
             let late = self.connections[index]
                 .as_ref()

@@ -7,10 +7,14 @@ use crate::path::identity::Identity;
 use crate::proto::iscsi::login::{
     Access, Admission, Directory, LoginStatus, Opened, SessionRequest,
 };
+use crate::proto::iscsi::pdu::TaskRequest;
+use crate::proto::iscsi::target::{CommandOrder, Params};
 use crate::proto::scsi::PortGroup;
 
 /// Unit attentions that wait on one unit at most; what comes beyond is said by the first.
 const ATTENTIONS_MAX: usize = 8;
+/// Ended connections that a session remembers at most.
+const ENDED_MAX: usize = 64;
 /// Sessions at most.
 const SESSIONS_MAX: usize = 512;
 
@@ -112,12 +116,45 @@ pub(super) struct Session {
     pub(super) group: u16,
     pub(super) initiator: String,
     pub(super) isid: [u8; 6],
-    /// Its connections, by index: one, until sessions of several come.
-    pub(super) connections: Vec<usize>,
+    /// Its connections: CID, and the index in the target.
+    pub(super) connections: Vec<(u16, usize)>,
+    /// Connections that ended and were not logged out; requests of them may still execute. The index
+    /// is `usize::MAX` where it names another connection by now.
+    pub(super) ended: Vec<(u16, usize)>,
+    /// The command numbers; not here while a connection works with them.
+    pub(super) order: Option<Box<CommandOrder>>,
+    /// What the leading login has agreed on for all connections.
+    pub(super) params: Params,
+    max_connections: u16,
+    /// Task management that waits for commands before it: connection, and the request.
+    pub(super) tasks: Vec<(usize, TaskRequest)>,
     attentions: Vec<(u16, Vec<u16>)>,
 }
 
 impl Session {
+    /// Takes a connection out.
+    pub(super) fn remove(&mut self, index: usize) {
+        let Some(at) = self.connections.iter().position(|(_, i)| *i == index) else {
+            return;
+        };
+        let (cid, _) = self.connections.swap_remove(at);
+        self.tasks.retain(|(i, _)| *i != index);
+        self.ended.retain(|(_, i)| *i != index);
+        if self.ended.len() == ENDED_MAX {
+            self.ended.remove(0);
+        }
+        self.ended.push((cid, index));
+    }
+
+    /// An index names another connection from now on.
+    pub(super) fn forget_index(&mut self, index: usize) {
+        for (_, i) in &mut self.ended {
+            if *i == index {
+                *i = usize::MAX;
+            }
+        }
+    }
+
     pub(super) fn attention(&mut self, lun: u16, code: u16) {
         let at = match self.attentions.iter().position(|(l, _)| *l == lun) {
             Some(at) => at,
@@ -143,22 +180,48 @@ impl Session {
 pub(super) struct Desk<'a> {
     pub(super) config: &'a TargetConfig,
     pub(super) nodes: &'a [TargetNode],
-    pub(super) sessions: &'a mut Vec<Session>,
+    pub(super) sessions: &'a mut Vec<Option<Session>>,
     pub(super) portal: &'a Portal,
     pub(super) last_tsih: &'a mut u16,
     pub(super) connection: usize,
-    /// The connections of a session that this login takes the place of.
+    /// The connections that this login takes the place of.
     pub(super) replaced: Vec<usize>,
+    /// The session that it made or joined.
+    pub(super) session: Option<usize>,
 }
 
 impl Desk<'_> {
     fn tsih(&mut self) -> u16 {
         loop {
             *self.last_tsih = self.last_tsih.checked_add(1).unwrap_or(1);
-            if !self.sessions.iter().any(|s| s.tsih == *self.last_tsih) {
+            let mut all = self.sessions.iter().flatten();
+            if !all.any(|s| s.tsih == *self.last_tsih) {
                 return *self.last_tsih;
             }
         }
+    }
+
+    /// A further connection of a session, or one in the place of another.
+    fn join(&mut self, request: &SessionRequest) -> Result<Opened, LoginStatus> {
+        let is = |s: &Option<Session>| s.as_ref().is_some_and(|s| s.tsih == request.tsih);
+        let at = self.sessions.iter().position(is);
+        let Some((at, s)) = at.and_then(|at| Some((at, self.sessions[at].as_mut()?))) else {
+            return Err(LoginStatus::SessionDoesNotExist);
+        };
+        // Tasks of a connection that had this CID end before the new one begins (RFC 7143, 6.3.4).
+        let old = |(cid, index): &(u16, usize)| (*cid == request.cid).then_some(*index);
+        self.replaced = s.connections.iter().filter_map(old).collect();
+        if s.connections.len() - self.replaced.len() >= usize::from(s.max_connections) {
+            return Err(LoginStatus::TooManyConnections);
+        }
+        self.replaced.extend(s.ended.iter().filter_map(old));
+        s.connections.push((request.cid, self.connection));
+        self.session = Some(at);
+        let window = s.order.as_ref().map(|o| o.window());
+        Ok(Opened {
+            tsih: s.tsih,
+            window: Some(window.ok_or(LoginStatus::TargetError)?),
+        })
     }
 }
 
@@ -187,36 +250,52 @@ impl Directory for Desk<'_> {
             return Ok(Opened { tsih, window: None });
         }
         let (node, group) = (self.portal.target, self.portal.group);
-        let here = self
-            .sessions
-            .iter()
-            .filter(|s| s.node == node && s.group == group);
-        let seen = here.map(|s| (s.initiator.as_str(), s.isid, s.tsih, false));
+        let request_cid = request.cid;
+        let here = self.sessions.iter().flatten();
+        let seen = here
+            .filter(|s| s.node == node && s.group == group && !s.connections.is_empty())
+            .map(|s| {
+                let used = s.connections.iter().any(|(cid, _)| *cid == request_cid);
+                (s.initiator.as_str(), s.isid, s.tsih, used)
+            });
         match request.admission(seen) {
-            Admission::New => {}
-            Admission::Reinstate { old } => {
-                if let Some(at) = self.sessions.iter().position(|s| s.tsih == old) {
-                    self.replaced = self.sessions.swap_remove(at).connections;
-                }
-            }
-            Admission::Join { .. } | Admission::Replace { .. } => {
-                return Err(LoginStatus::TooManyConnections);
-            }
+            Admission::New | Admission::Reinstate { .. } => {}
+            Admission::Join { .. } | Admission::Replace { .. } => return self.join(request),
             Admission::NoSession => return Err(LoginStatus::SessionDoesNotExist),
         }
-        if self.sessions.len() >= SESSIONS_MAX {
-            return Err(LoginStatus::OutOfResources);
+        // Whatever this initiator port had here before, up or ended, is over before the new session
+        // begins (RFC 7143, 6.3.5).
+        for s in self.sessions.iter().flatten() {
+            let same = s.node == node && s.group == group && s.isid == request.isid;
+            if same && s.initiator == request.initiator_name {
+                let all = s.connections.iter().chain(&s.ended);
+                self.replaced.extend(all.map(|(_, index)| *index));
+            }
         }
+        let at = match self.sessions.iter().position(Option::is_none) {
+            Some(at) => at,
+            None if self.sessions.len() < SESSIONS_MAX => {
+                self.sessions.push(None);
+                self.sessions.len() - 1
+            }
+            None => return Err(LoginStatus::OutOfResources),
+        };
         let tsih = self.tsih();
-        self.sessions.push(Session {
+        self.sessions[at] = Some(Session {
             tsih,
             node,
             group,
             initiator: request.initiator_name.clone(),
             isid: request.isid,
-            connections: vec![self.connection],
+            connections: vec![(request.cid, self.connection)],
+            ended: Vec::new(),
+            order: None,
+            params: Params::default(),
+            max_connections: request.max_connections.max(1),
+            tasks: Vec::new(),
             attentions: Vec::new(),
         });
+        self.session = Some(at);
         Ok(Opened { tsih, window: None })
     }
 }

@@ -1,56 +1,71 @@
-//! Task management, text requests and logout.
+//! Task management and text requests.
 
 use super::Target;
 use super::connection::Connection;
-use crate::proto::iscsi::pdu::{
-    LogoutReason, LogoutRequest, LogoutResult, NO_TAG, TaskFunction, TaskRequest, TaskResult,
-    TextRequest,
-};
-use crate::proto::iscsi::text;
+use crate::proto::iscsi::pdu::{NO_TAG, TaskFunction, TaskRequest, TaskResult, TextRequest};
+use crate::proto::iscsi::{serial, text};
 use crate::proto::scsi::{asc, lun_number};
+
+/// Task management of one session that waits at most.
+const TASKS_MAX: usize = 32;
 
 impl Target {
     pub(super) fn task(&mut self, c: &mut Connection, t: &TaskRequest) {
-        let session = c.session.unwrap_or(0);
-        let Some(s) = self.sessions.iter().find(|s| s.tsih == session) else {
+        let next = c.conn.order().map_or(0, |o| o.exp_cmd_sn());
+        let of_many = !matches!(
+            TaskFunction::from_byte(t.function),
+            Some(TaskFunction::AbortTask | TaskFunction::TaskReassign)
+        );
+        // It acts on all commands before it, and some of them are still to come on other
+        // connections (RFC 7143, 4.2.3.3).
+        if t.immediate && of_many && serial::lt(next, t.sn.cmd_sn) {
+            let window = c.conn.order().map(|o| o.window());
+            let ahead =
+                window.is_some_and(|w| serial::le(t.sn.cmd_sn, w.max_cmd_sn.wrapping_add(1)));
+            let s = c.session.and_then(|at| self.sessions[at].as_mut());
+            if ahead
+                && let Some(s) = s
+                && s.tasks.len() < TASKS_MAX
+            {
+                s.tasks.push((c.index, *t));
+                return;
+            }
+        }
+        self.carry_out_task(c, t);
+    }
+
+    pub(super) fn carry_out_task(&mut self, c: &mut Connection, t: &TaskRequest) {
+        let Some(s) = self.session(c.session) else {
             return c.conn.task_response(t.itt, TaskResult::Rejected as u8);
         };
         let node = s.node;
+        let own: Vec<usize> = s.connections.iter().map(|(_, index)| *index).collect();
         let lun = lun_number(t.lun);
         let here = self.nodes[node].units.iter().any(|u| Some(u.lun) == lun);
         let function = TaskFunction::from_byte(t.function);
         let result = match function {
-            Some(TaskFunction::AbortTask) => match c.conn.slot_of(t.ref_itt) {
-                Some(slot) => {
-                    self.abort(c, slot);
-                    TaskResult::Complete
-                }
-                None => TaskResult::NoTask,
-            },
+            Some(TaskFunction::AbortTask) => self.abort_task(c, t),
             _ if !here => TaskResult::NoLun,
             Some(TaskFunction::AbortTaskSet) => {
                 self.abort_lun(c, t.lun);
+                self.with_others(c, own, |target, other| target.abort_lun(other, t.lun));
                 TaskResult::Complete
             }
             Some(f @ (TaskFunction::ClearTaskSet | TaskFunction::LogicalUnitReset)) => {
                 self.abort_lun(c, t.lun);
-                for index in 0..self.connections.len() {
-                    if let Some(mut other) = self.connections[index].take() {
-                        let same = other.session.is_some_and(|tsih| {
-                            self.sessions
-                                .iter()
-                                .any(|s| s.tsih == tsih && s.node == node)
-                        });
-                        if same {
-                            self.abort_lun(&mut other, t.lun);
-                        }
-                        self.connections[index] = Some(other);
+                let all = 0..self.connections.len();
+                self.with_others(c, all, |target, other| {
+                    if target
+                        .session(other.session)
+                        .is_some_and(|s| s.node == node)
+                    {
+                        target.abort_lun(other, t.lun);
                     }
-                }
+                });
                 if f == TaskFunction::LogicalUnitReset {
                     self.tell(node, lun, None, asc::DEVICE_RESET);
                 } else {
-                    self.tell(node, lun, Some(session), asc::COMMANDS_CLEARED);
+                    self.tell(node, lun, c.session, asc::COMMANDS_CLEARED);
                 }
                 TaskResult::Complete
             }
@@ -59,6 +74,19 @@ impl Target {
         };
         c.tasks.push((t.itt, result as u8));
         self.finish_tasks(c);
+    }
+
+    /// A task of this connection, or the number of a command that will not come any more since its
+    /// connection is gone (RFC 7143, 11.5.1).
+    fn abort_task(&mut self, c: &mut Connection, t: &TaskRequest) -> TaskResult {
+        if let Some(slot) = c.conn.slot_of(t.ref_itt) {
+            self.abort(c, slot);
+            return TaskResult::Complete;
+        }
+        if serial::lt(t.ref_cmd_sn, t.sn.cmd_sn) && c.conn.plug(t.ref_cmd_sn) {
+            return TaskResult::Complete;
+        }
+        TaskResult::NoTask
     }
 
     fn abort_lun(&mut self, c: &mut Connection, lun: u64) {
@@ -105,10 +133,7 @@ impl Target {
     }
 
     fn send_targets(&self, c: &mut Connection, which: &str) {
-        let own = c
-            .session
-            .and_then(|tsih| self.sessions.iter().find(|s| s.tsih == tsih))
-            .map(|s| s.node);
+        let own = self.session(c.session).map(|s| s.node);
         let wanted = |at: usize, name: &str| match which {
             "All" => c.discovery,
             "" => Some(at) == own,
@@ -126,19 +151,6 @@ impl Target {
             }
         }
         c.text.extend_from_slice(&out);
-    }
-
-    pub(super) fn logout(&mut self, c: &mut Connection, l: &LogoutRequest) {
-        let result = match l.reason {
-            LogoutReason::CloseSession => LogoutResult::Closed,
-            LogoutReason::CloseConnection if l.cid == c.cid => LogoutResult::Closed,
-            LogoutReason::CloseConnection => LogoutResult::NoCid,
-            _ => LogoutResult::RecoveryNotSupported,
-        };
-        c.conn.logout_response(l.itt, result as u8);
-        if result == LogoutResult::Closed {
-            c.leaving = true;
-        }
     }
 }
 

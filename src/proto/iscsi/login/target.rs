@@ -48,6 +48,8 @@ pub struct SessionRequest {
     /// Zero: a new session, which replaces one of the same initiator port (RFC 7143, 6.3.5).
     pub tsih: u16,
     pub cid: u16,
+    /// What a leading login has agreed on; 1 in a further one.
+    pub max_connections: u16,
 }
 
 /// What the request amounts to, once sessions are looked through (RFC 7143, 6.3.1).
@@ -600,7 +602,12 @@ impl TargetLogin {
             sn: TargetSn {
                 stat_sn: self.stat_sn,
                 exp_cmd_sn: p.cmd_sn,
-                max_cmd_sn: p.cmd_sn.wrapping_add(self.config.depth.max(1) - 1),
+                // The window of a session that is there is told by the last answer; until then
+                // this says nothing about it.
+                max_cmd_sn: match p.tsih {
+                    0 => p.cmd_sn.wrapping_add(self.config.depth.max(1) - 1),
+                    _ => p.cmd_sn.wrapping_sub(1),
+                },
             },
             status_class: 0,
             status_detail: 0,
@@ -620,6 +627,7 @@ impl TargetLogin {
             isid: p.isid,
             tsih: p.tsih,
             cid: p.cid,
+            max_connections: params.max_connections,
         };
         let opened = directory.open(&request).map_err(LoginFailure::Status)?;
         let window = opened.window.unwrap_or(CmdWindow {

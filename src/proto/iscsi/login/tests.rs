@@ -492,6 +492,7 @@ fn admissions() {
         isid: ISID,
         tsih,
         cid,
+        max_connections: 1,
     };
     let up = |cid_used| [(INITIATOR, ISID, 5, cid_used), ("iqn.b", ISID, 6, false)];
     assert_eq!(request(0, 0).admission([]), Admission::New);

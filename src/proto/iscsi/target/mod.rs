@@ -7,7 +7,17 @@
 //!
 //! ErrorRecoveryLevel 0: what cannot be repaired within a command ends the connection. One R2T per
 //! command is outstanding at a time.
+//!
+//! Connections of one session share their command numbers: [`CommandOrder`]. Its parts:
+//!
+//! - `order`: the command numbers of a session
+//! - `rx`, `fetch`, `early`: PDUs, data of commands, requests that came before their turn
+//! - `answer`, `tx`: what is sent
 
+mod answer;
+mod early;
+mod fetch;
+mod order;
 mod rx;
 #[cfg(test)]
 mod tests;
@@ -16,20 +26,17 @@ mod tx;
 use crate::base::clock::Time;
 use crate::base::crc::crc32c_append;
 use crate::base::iovecs::{RecvVec, SendVec};
-use crate::base::limits::DIRECT_MIN;
 use crate::base::sg::SgList;
 use crate::proto::iscsi::pdu::{
-    BHS_LEN, DataIn, Digests, LogoutRequest, LogoutResponse, NO_TAG, NopIn, NopOut, PduError, R2t,
-    Reject, Residual, ScsiCommand, ScsiResponse, TargetSn, TaskRequest, TaskResponse, TextRequest,
-    TextResponse, pad, put_digest, seal,
+    BHS_LEN, Digests, LogoutRequest, NO_TAG, PduError, ScsiCommand, TaskRequest, TextRequest,
 };
 use crate::transport::{Sink, Source};
+use early::Numbered;
+pub use order::{Arrival, CommandOrder, WINDOW};
 use rx::Rx;
 use std::collections::VecDeque;
 use tx::Tx;
 
-/// Commands of a session in execution at most: the width of the command window.
-pub const WINDOW: u32 = 128;
 /// Immediate commands beyond the window, and answers that have not left yet.
 const SLOTS: usize = 2 * WINDOW as usize + 32;
 /// The largest Data-In segment that is sent, whatever the initiator would take.
@@ -94,9 +101,14 @@ pub enum Event {
         bhs: [u8; BHS_LEN],
         data: Vec<u8>,
     },
-    /// A command, in the order of CmdSN. Until one with immediate data gets a buffer or is
+    /// A command, in the order of CmdSN. Until one with data that comes unasked gets a buffer or is
     /// answered, nothing further is received.
     Command {
+        slot: u16,
+    },
+    /// A command that came early needs room ([`TargetConn::give_early`]); until it gets some,
+    /// nothing further is received.
+    Room {
         slot: u16,
     },
     /// All data of a command is there, or what came of it is damaged (`intact` false).
@@ -126,12 +138,16 @@ pub struct ConnCounters {
     pub digest_errors: u64,
     /// Commands outside the window, and data of nobody: passed over.
     pub ignored: u64,
+    /// Requests that came before their turn.
+    pub early: u64,
     pub rejects: u64,
 }
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum State {
     Free,
+    /// It waits for its turn.
+    Early,
     /// The owner's.
     Owned,
     /// Its data is on the way in.
@@ -147,6 +163,8 @@ struct Slot {
     generation: u16,
     data: SgList,
     received: u32,
+    /// `data` is room that it got before its turn.
+    early: bool,
     /// The initiator may still send unsolicited data.
     unsolicited: bool,
     /// Offset, length and next DataSN of the sequence that is due.
@@ -154,6 +172,13 @@ struct Slot {
     next_data_sn: u32,
     r2t_sn: u32,
     intact: bool,
+}
+
+impl Slot {
+    /// Its command is not answered.
+    const fn waits(&self) -> bool {
+        matches!(self.state, State::Early | State::Owned | State::Fetching)
+    }
 }
 
 const NO_COMMAND: ScsiCommand = ScsiCommand {
@@ -179,9 +204,12 @@ pub struct TargetConn {
     full_feature: bool,
     slots: Vec<Slot>,
     free: Vec<u16>,
-    /// Commands that take room in the window.
-    in_window: u32,
-    exp_cmd_sn: u32,
+    /// The command numbers of the session, while this connection is worked on.
+    order: Option<Box<CommandOrder>>,
+    /// What the session calls this connection.
+    who: u32,
+    /// Requests that wait for their turn, by CmdSN; the window bounds them.
+    held: Vec<(u32, Numbered)>,
     stat_sn: u32,
     events: VecDeque<Event>,
     failure: Option<ConnError>,
@@ -205,6 +233,7 @@ impl TargetConn {
             generation: 0,
             data: SgList::new(),
             received: 0,
+            early: false,
             unsolicited: false,
             r2t: None,
             next_data_sn: 0,
@@ -216,8 +245,9 @@ impl TargetConn {
             full_feature: false,
             slots: (0..SLOTS).map(|_| slot()).collect(),
             free: (0..SLOTS as u16).rev().collect(),
-            in_window: 0,
-            exp_cmd_sn: 0,
+            order: None,
+            who: 0,
+            held: Vec::new(),
             stat_sn: 1,
             events: VecDeque::with_capacity(64),
             failure: None,
@@ -276,60 +306,20 @@ impl TargetConn {
     pub fn slot_of(&self, itt: u32) -> Option<u16> {
         self.slots
             .iter()
-            .position(|s| matches!(s.state, State::Owned | State::Fetching) && s.cmd.itt == itt)
+            .position(|s| s.waits() && s.cmd.itt == itt)
             .map(|at| at as u16)
     }
 
     /// Slots of all unanswered commands.
     pub fn unanswered(&self) -> Vec<u16> {
-        let is = |s: &Slot| matches!(s.state, State::Owned | State::Fetching);
         (0..self.slots.len() as u16)
-            .filter(|at| is(&self.slots[usize::from(*at)]))
+            .filter(|at| self.slots[usize::from(*at)].waits())
             .collect()
     }
 
     /// The data of a command is still on the way in.
     pub fn is_fetching(&self, slot: u16) -> bool {
         self.slots[usize::from(slot)].state == State::Fetching
-    }
-
-    fn target_sn(&self) -> TargetSn {
-        TargetSn {
-            stat_sn: self.stat_sn,
-            exp_cmd_sn: self.exp_cmd_sn,
-            max_cmd_sn: self
-                .exp_cmd_sn
-                .wrapping_add(WINDOW.saturating_sub(self.in_window))
-                .wrapping_sub(1),
-        }
-    }
-
-    /// The same, taking the StatSN.
-    fn status_sn(&mut self) -> TargetSn {
-        let sn = self.target_sn();
-        self.stat_sn = self.stat_sn.wrapping_add(1);
-        sn
-    }
-
-    /// Queues a PDU whose data is copied.
-    fn pdu(&mut self, data: &[u8], emit: impl FnOnce(usize, &mut [u8])) {
-        let digests = self.params.digests;
-        self.tx.head(|out| {
-            emit(data.len(), out);
-            seal(out, BHS_LEN, digests.header)
-        });
-        if data.is_empty() {
-            return;
-        }
-        let zeros = &[0; 3][..pad(data.len())];
-        self.tx.bytes(data);
-        self.tx.bytes(zeros);
-        if digests.data {
-            let crc = crc32c_append(crc32c_append(0, data), zeros);
-            let mut digest = [0; 4];
-            put_digest(&mut digest, 0, crc);
-            self.tx.bytes(&digest);
-        }
     }
 
     /// Queues a PDU that is whole already, as the login writes them.
@@ -346,305 +336,47 @@ impl TargetConn {
         self.resume = true;
     }
 
-    /// Sets the first CmdSN of the session and the first StatSN of the connection.
+    /// Begins a session of one connection: its first CmdSN, and the first StatSN of the connection.
     pub fn begin(&mut self, cmd_sn: u32, stat_sn: u32) {
-        self.exp_cmd_sn = cmd_sn;
+        self.join(Box::new(CommandOrder::new(cmd_sn)), 0, stat_sn);
+    }
+
+    /// Becomes a connection of a session, which calls it `who`. The loan goes back by
+    /// [`Self::hand_back`].
+    pub fn join(&mut self, order: Box<CommandOrder>, who: u32, stat_sn: u32) {
+        self.order = Some(order);
+        self.who = who;
         self.stat_sn = stat_sn;
     }
 
-    /// Gives a command the buffer for its data from the initiator, not longer than it sends.
-    pub fn give_buffer(&mut self, slot: u16, data: SgList) {
-        let s = &mut self.slots[usize::from(slot)];
-        assert!(s.state == State::Owned, "a command takes one buffer");
-        assert!(!data.is_empty() && data.len() <= s.cmd.expected as usize);
-        s.data = data;
-        s.state = State::Fetching;
-        s.received = 0;
-        self.resume = true;
-        self.large_fetches += u32::from(s.data.len() >= DIRECT_MIN);
-        if !self.start_immediate(slot) {
-            self.fetch_on(slot);
-        }
+    /// Lends it the command numbers of its session: without them it takes nothing in and answers
+    /// nothing.
+    #[inline]
+    pub fn lend(&mut self, order: Box<CommandOrder>) {
+        self.order = Some(order);
     }
 
-    /// Takes the data of a command whose data is ready.
-    pub fn take_data(&mut self, slot: u16) -> SgList {
-        let s = &mut self.slots[usize::from(slot)];
-        assert!(s.state == State::Owned, "data is taken once it is there");
-        std::mem::take(&mut s.data)
+    /// Gives back what was lent.
+    #[inline]
+    pub fn hand_back(&mut self) -> Option<Box<CommandOrder>> {
+        self.order.take()
     }
 
-    /// Asks for the next part of a command's data, or tells that all is there.
-    fn fetch_on(&mut self, slot: u16) {
-        let at = usize::from(slot);
-        let s = &mut self.slots[at];
-        if s.state != State::Fetching || s.unsolicited || s.r2t.is_some() {
-            return;
-        }
-        let total = s.data.len() as u32;
-        if s.received >= total {
-            let intact = s.intact;
-            self.end_fetch(slot);
-            self.events.push_back(Event::DataReady { slot, intact });
-            return;
-        }
-        let offset = s.received;
-        let desired = (total - offset).min(self.params.max_burst);
-        s.r2t = Some((offset, desired));
-        s.next_data_sn = 0;
-        let r2t_sn = s.r2t_sn;
-        s.r2t_sn += 1;
-        let ttt = ttt(slot, s.generation);
-        let (lun, itt) = (s.cmd.lun, s.cmd.itt);
-        let sn = self.target_sn();
-        self.counters.r2ts += 1;
-        self.pdu(&[], |_, out| {
-            R2t {
-                lun,
-                itt,
-                ttt,
-                sn,
-                r2t_sn,
-                offset,
-                desired,
-            }
-            .emit(out);
-        });
+    #[inline]
+    fn order_mut(&mut self) -> &mut CommandOrder {
+        self.order
+            .as_mut()
+            .expect("the session lends its command numbers to whom it works on")
     }
 
-    /// No more data of a command is awaited.
-    fn end_fetch(&mut self, slot: u16) {
-        let s = &mut self.slots[usize::from(slot)];
-        if s.state == State::Fetching {
-            s.state = State::Owned;
-            self.large_fetches -= u32::from(s.data.len() >= DIRECT_MIN);
-        }
+    /// What is lent to it.
+    pub fn order(&self) -> Option<&CommandOrder> {
+        self.order.as_deref()
     }
 
-    /// How the data that a command names compares with what the initiator expects.
-    fn residual(expected: u32, need: u64) -> Residual {
-        let expected = u64::from(expected);
-        let cut = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        match need.cmp(&expected) {
-            std::cmp::Ordering::Equal => Residual::None,
-            std::cmp::Ordering::Less => Residual::Underflow(cut(expected - need)),
-            std::cmp::Ordering::Greater => Residual::Overflow(cut(need - expected)),
-        }
-    }
-
-    fn leave_window(&mut self, slot: u16) {
-        self.drop_wait(slot);
-        if !self.slots[usize::from(slot)].cmd.immediate {
-            self.in_window -= 1;
-        }
-    }
-
-    /// Answers a command without payload of its own. `need` bytes are what it would transfer;
-    /// `sense` is empty where the status is no CHECK CONDITION.
-    pub fn respond(&mut self, slot: u16, status: u8, sense: &[u8], need: u64) {
-        self.leave_window(slot);
-        let s = &self.slots[usize::from(slot)];
-        let (itt, expected, exp_data_sn) = (s.cmd.itt, s.cmd.expected, s.r2t_sn);
-        let moves = s.cmd.read || s.cmd.write;
-        self.release(slot);
-        let mut data = [0; 64];
-        let len = if sense.is_empty() {
-            0
-        } else {
-            let n = sense.len().min(data.len() - 2);
-            data[1] = n as u8;
-            data[2..2 + n].copy_from_slice(&sense[..n]);
-            n + 2
-        };
-        let residual = if moves || need > 0 {
-            Self::residual(expected, need)
-        } else {
-            Residual::None
-        };
-        let response = ScsiResponse {
-            response: 0,
-            status,
-            itt,
-            snack_tag: 0,
-            sn: self.status_sn(),
-            exp_data_sn,
-            residual,
-            bidi_residual: Residual::None,
-        };
-        self.counters.responses += 1;
-        self.pdu(&data[..len], |n, out| response.emit(n, out));
-    }
-
-    /// Answers a command with data that is copied, as parameter data are.
-    pub fn respond_bytes(&mut self, slot: u16, bytes: &[u8]) {
-        let s = &self.slots[usize::from(slot)];
-        let (cmd, need) = (s.cmd, bytes.len() as u64);
-        if !cmd.read || bytes.is_empty() || cmd.expected == 0 {
-            return self.respond(slot, 0, &[], need);
-        }
-        self.leave_window(slot);
-        self.release(slot);
-        let send = bytes.len().min(cmd.expected as usize);
-        self.data_in(&cmd, send as u32, need, |conn, offset, len, header| {
-            let part = &bytes[offset as usize..(offset + len) as usize];
-            conn.pdu(part, |n, out| header.emit(n, out));
-        });
-    }
-
-    /// Answers a read with its payload, which comes back by [`Event::Released`].
-    pub fn respond_data(&mut self, slot: u16, data: SgList) {
-        let cmd = self.slots[usize::from(slot)].cmd;
-        let need = data.len() as u64;
-        let send = data.len().min(cmd.expected as usize) as u32;
-        if !cmd.read || send == 0 {
-            self.events.push_back(Event::Released { data });
-            return self.respond(slot, 0, &[], need);
-        }
-        self.leave_window(slot);
-        let s = &mut self.slots[usize::from(slot)];
-        s.data = data;
-        s.state = State::Sending;
-        self.data_in(&cmd, send, need, |conn, offset, len, header| {
-            let digests = conn.params.digests;
-            conn.tx.head(|out| {
-                header.emit(len as usize, out);
-                seal(out, BHS_LEN, digests.header)
-            });
-            let last = offset + len == send;
-            conn.tx.data(slot, offset, len, last);
-            let zeros = &[0; 3][..pad(len as usize)];
-            if !zeros.is_empty() {
-                conn.tx.bytes(zeros);
-            }
-            if digests.data {
-                let data = &conn.slots[usize::from(slot)].data;
-                let crc = crc32c_append(range_crc(data, offset, len), zeros);
-                let mut digest = [0; 4];
-                put_digest(&mut digest, 0, crc);
-                conn.tx.bytes(&digest);
-            }
-        });
-    }
-
-    /// Data-In PDUs of one command; the last carries its status.
-    fn data_in(
-        &mut self,
-        cmd: &ScsiCommand,
-        send: u32,
-        need: u64,
-        mut put: impl FnMut(&mut Self, u32, u32, &DataIn),
-    ) {
-        self.counters.responses += 1;
-        self.counters.bytes_out += u64::from(send);
-        let segment = self.params.send_max.min(SEGMENT_MAX);
-        let burst = self.params.max_burst;
-        let (mut offset, mut data_sn) = (0, 0);
-        while offset < send {
-            let burst_left = burst - offset % burst;
-            let len = (send - offset).min(segment).min(burst_left);
-            let last = offset + len == send;
-            let sn = if last {
-                self.status_sn()
-            } else {
-                TargetSn {
-                    stat_sn: 0,
-                    ..self.target_sn()
-                }
-            };
-            let header = DataIn {
-                is_final: last || len == burst_left,
-                ack: false,
-                status: last.then_some(0),
-                residual: if last {
-                    Self::residual(cmd.expected, need)
-                } else {
-                    Residual::None
-                },
-                lun: 0,
-                itt: cmd.itt,
-                ttt: NO_TAG,
-                sn,
-                data_sn,
-                offset,
-            };
-            put(self, offset, len, &header);
-            offset += len;
-            data_sn += 1;
-        }
-    }
-
-    /// Drops an unanswered command without an answer (it was aborted).
-    pub fn abort(&mut self, slot: u16) {
-        self.leave_window(slot);
-        self.stop_payload(slot);
-        self.end_fetch(slot);
-        self.release(slot);
-    }
-
-    fn release(&mut self, slot: u16) {
-        let s = &mut self.slots[usize::from(slot)];
-        let data = std::mem::take(&mut s.data);
-        s.state = State::Free;
-        s.generation = s.generation.wrapping_add(1) & 0x7fff;
-        self.free.push(slot);
-        if !data.is_empty() {
-            self.events.push_back(Event::Released { data });
-        }
-    }
-
-    /// Answers a task management function.
-    pub fn task_response(&mut self, itt: u32, response: u8) {
-        let sn = self.status_sn();
-        self.pdu(&[], |_, out| TaskResponse { response, itt, sn }.emit(out));
-    }
-
-    pub fn text_response(&mut self, itt: u32, ttt: u32, text: &[u8], more: bool) {
-        let response = TextResponse {
-            is_final: !more,
-            cont: more,
-            lun: 0,
-            itt,
-            ttt,
-            sn: self.status_sn(),
-        };
-        self.pdu(text, |n, out| response.emit(n, out));
-    }
-
-    pub fn logout_response(&mut self, itt: u32, response: u8) {
-        let response = LogoutResponse {
-            response,
-            itt,
-            sn: self.status_sn(),
-            time2wait: 2,
-            time2retain: 0,
-        };
-        self.pdu(&[], |_, out| response.emit(out));
-    }
-
-    fn nop_in(&mut self, nop: &NopOut, data: &[u8]) {
-        // An answer to a ping of ours, or one that wants none.
-        if nop.itt == NO_TAG {
-            return;
-        }
-        let data = &data[..data.len().min(self.params.send_max as usize)];
-        let answer = NopIn {
-            lun: 0,
-            itt: nop.itt,
-            ttt: NO_TAG,
-            sn: self.status_sn(),
-        };
-        self.pdu(data, |n, out| answer.emit(n, out));
-    }
-
-    /// Rejects a PDU, whose header goes back with it.
-    fn reject(&mut self, reason: u8, bhs: &[u8; BHS_LEN]) {
-        self.counters.rejects += 1;
-        let reject = Reject {
-            reason,
-            sn: self.status_sn(),
-            data_sn: 0,
-        };
-        self.pdu(bhs, |n, out| reject.emit(n, out));
+    /// Counts a number as received whose request will not come (RFC 7143, 11.5.1).
+    pub fn plug(&mut self, cmd_sn: u32) -> bool {
+        self.order_mut().plug(cmd_sn)
     }
 
     fn fail(&mut self, reason: ConnError) {
@@ -654,8 +386,10 @@ impl TargetConn {
         self.rx = Rx::Failed;
     }
 
-    /// Hands out every buffer it still holds: the connection is over.
+    /// The connection is over: hands out every buffer it still holds. Its commands leave the window,
+    /// and what it held for later counts as received.
     pub fn drain_buffers(&mut self, out: &mut Vec<SgList>) {
+        self.leave_order();
         for s in &mut self.slots {
             if !s.data.is_empty() {
                 out.push(std::mem::take(&mut s.data));

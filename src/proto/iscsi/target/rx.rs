@@ -1,5 +1,7 @@
 //! The receive side: a parser over a staging buffer, and payload placed past it.
 
+use super::early::Numbered;
+use super::order::Arrival;
 use super::{ConnError, Event, State, TargetConn, range_crc, ttt};
 use crate::base::crc::crc32c_append;
 use crate::base::iovecs::RecvVec;
@@ -206,14 +208,12 @@ impl TargetConn {
                 Ok(())
             }
             Opcode::TaskRequest => TaskRequest::parse(&bhs).map(|t| {
-                if self.in_order(t.immediate, t.sn.cmd_sn) {
-                    self.events.push_back(Event::Task(t));
-                }
+                let request = Numbered::Other(Event::Task(t));
+                self.numbered(t.immediate, t.sn.cmd_sn, request);
             }),
             Opcode::LogoutRequest => LogoutRequest::parse(&bhs).map(|l| {
-                if self.in_order(l.immediate, l.sn.cmd_sn) {
-                    self.events.push_back(Event::Logout(l));
-                }
+                let request = Numbered::Other(Event::Logout(l));
+                self.numbered(l.immediate, l.sn.cmd_sn, request);
             }),
             _ => {
                 self.reject(RejectReason::CommandNotSupported as u8, &bhs);
@@ -226,20 +226,6 @@ impl TargetConn {
             self.skip(len);
         }
         Ok(true)
-    }
-
-    /// Whether a numbered request is taken: outside the window it is passed over, as RFC 7143,
-    /// 4.2.2.1 has it, and so is one behind a gap, which nothing on this connection can close.
-    fn in_order(&mut self, immediate: bool, cmd_sn: u32) -> bool {
-        if immediate {
-            return true;
-        }
-        if cmd_sn != self.exp_cmd_sn || self.in_window >= super::WINDOW {
-            self.counters.ignored += 1;
-            return false;
-        }
-        self.exp_cmd_sn = self.exp_cmd_sn.wrapping_add(1);
-        true
     }
 
     /// Passes over a data segment with what belongs to it.
@@ -275,7 +261,8 @@ impl TargetConn {
                 value: len as u32,
             });
         }
-        if !self.in_order(cmd.immediate, cmd.sn.cmd_sn) {
+        let arrival = self.arrival(cmd.immediate, cmd.sn.cmd_sn);
+        if arrival == Arrival::Ignored {
             self.skip(len);
             return Ok(());
         }
@@ -285,27 +272,42 @@ impl TargetConn {
             cmd.cdb[0] = 0x7f;
         }
         let Some(slot) = self.free.pop() else {
+            if arrival == Arrival::Early {
+                self.order_mut().forget(cmd.sn.cmd_sn);
+            }
             self.reject(RejectReason::TooManyImmediate as u8, bhs);
             self.skip(len);
             return Ok(());
         };
-        if !cmd.immediate {
-            self.in_window += 1;
-        }
         self.counters.commands += 1;
+        let early = arrival == Arrival::Early;
+        let first_burst = self.params.first_burst;
         let s = &mut self.slots[usize::from(slot)];
         s.cmd = cmd;
-        s.state = State::Owned;
+        s.state = if early { State::Early } else { State::Owned };
         s.received = 0;
-        s.unsolicited = !cmd.is_final && !self.params.initial_r2t;
+        s.early = false;
+        s.unsolicited =
+            !cmd.is_final && !self.params.initial_r2t && cmd.expected.min(first_burst) > 0;
         s.r2t = None;
         s.next_data_sn = 0;
         s.r2t_sn = 0;
         s.intact = true;
         self.rx = Rx::Head;
-        if len > 0 {
+        if len > 0 || s.unsolicited {
             let len = len as u32;
             self.rx = Rx::Wait { slot, len };
+            if early {
+                self.events.push_back(Event::Room { slot });
+            }
+        }
+        if early {
+            let request = Numbered::Command { slot };
+            self.held.push((cmd.sn.cmd_sn, request));
+            return Ok(());
+        }
+        if !cmd.immediate {
+            self.order_mut().enter();
         }
         self.events.push_back(Event::Command { slot });
         Ok(())
@@ -321,6 +323,12 @@ impl TargetConn {
         }
         self.begin_payload(slot, 0, len, true);
         true
+    }
+
+    /// A data segment of this command is in the middle of being received.
+    pub(super) fn is_receiving(&self, slot: u16) -> bool {
+        matches!(self.rx, Rx::Payload(p) if p.slot == slot)
+            || matches!(self.rx, Rx::Wait { slot: waiting, .. } if waiting == slot)
     }
 
     /// A command is answered without wanting its immediate data.
@@ -380,8 +388,11 @@ impl TargetConn {
                 .then_some(slot)
         };
         // Data of a command that was answered or aborted is still on its way for a while.
-        let Some(slot) = found.filter(|s| self.slots[usize::from(*s)].state == State::Fetching)
-        else {
+        let takes = |s: &u16| {
+            let s = &self.slots[usize::from(*s)];
+            s.state == State::Fetching || s.early
+        };
+        let Some(slot) = found.filter(takes) else {
             self.counters.ignored += 1;
             self.skip(len);
             return Ok(());
@@ -413,10 +424,14 @@ impl TargetConn {
     }
 
     /// No further data is awaited for a command whose data is damaged.
-    fn fail_fetch(&mut self, slot: u16) {
+    pub(super) fn fail_fetch(&mut self, slot: u16) {
         let s = &mut self.slots[usize::from(slot)];
         s.unsolicited = false;
         s.r2t = None;
+        if s.early {
+            // It is told when the command gets its turn and its buffer.
+            return;
+        }
         self.end_fetch(slot);
         self.events.push_back(Event::DataReady {
             slot,
@@ -515,15 +530,13 @@ impl TargetConn {
         match header.opcode {
             Opcode::NopOut => {
                 let nop = NopOut::parse(bhs);
-                if self.in_order(nop.immediate, nop.sn.cmd_sn) {
-                    self.nop_in(&nop, &data);
-                }
+                self.numbered(nop.immediate, nop.sn.cmd_sn, Numbered::Nop(nop, data));
             }
             Opcode::TextRequest => match TextRequest::parse(bhs) {
-                Ok(t) if self.in_order(t.immediate, t.sn.cmd_sn) => {
-                    self.events.push_back(Event::Text(t, data));
+                Ok(t) => {
+                    let request = Numbered::Other(Event::Text(t, data));
+                    self.numbered(t.immediate, t.sn.cmd_sn, request);
                 }
-                Ok(_) => {}
                 Err(_) => self.reject(RejectReason::InvalidPduField as u8, bhs),
             },
             _ => {
