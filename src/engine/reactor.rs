@@ -236,7 +236,7 @@ impl Reactor {
             self.busy_ns += now.nanos_since(self.now);
         }
         self.now = now;
-        let mut worked = dialer::turn();
+        let mut worked = dialer::begin_turn();
         worked |= self.plane.flush(now);
         while let Some(OrderBox(order)) = self.mailbox.take() {
             order(self);
@@ -254,7 +254,7 @@ impl Reactor {
             }
         }
         worked |= self.plane.flush(now);
-        worked |= dialer::turn();
+        worked |= dialer::end_turn();
         self.worked = worked;
         worked
     }

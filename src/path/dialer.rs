@@ -138,10 +138,14 @@ impl Dialer {
     }
 }
 
-/// Lets the connections of this thread move what they have put together, where that is done for
-/// all of them at once (io_uring). Returns whether anything moved or waits to.
-pub fn turn() -> bool {
-    crate::transport::uring::turn()
+/// Begins a turn of this thread's connections ([`crate::transport::begin_turn`]).
+pub fn begin_turn() -> bool {
+    crate::transport::begin_turn()
+}
+
+/// Ends it ([`crate::transport::end_turn`]).
+pub fn end_turn() -> bool {
+    crate::transport::end_turn()
 }
 
 fn warn_once(cc: &str) {

@@ -306,8 +306,11 @@ impl IscsiLink {
 
     /// Descriptors to sleep on, and whether each has something to send that did not fit.
     pub fn fds(&self, out: &mut Vec<(std::os::fd::RawFd, bool)>) {
-        if let Some(fd) = self.conn.as_ref().and_then(Conn::fd) {
-            out.push((fd, self.session.connection().has_output()));
+        if let Some(conn) = &self.conn
+            && let Some(fd) = conn.fd()
+        {
+            let full = self.session.connection().has_output();
+            out.push((fd, full || conn.is_clogged()));
         }
         if let Some(Dialing::Connecting(conn)) = &self.dialing
             && let Some(fd) = conn.fd()

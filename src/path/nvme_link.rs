@@ -276,7 +276,7 @@ impl NvmeLink {
             // One last send carries a TermReq, if the machine has one to explain itself with; no
             // command must slip out behind it.
             if self.machine.queues()[q].failure().is_some() {
-                let _ = conn.send(self.machine.queue_mut(q), now);
+                let _ = conn.send_last(self.machine.queue_mut(q), now);
             }
             conn.abort();
         }
@@ -372,11 +372,10 @@ impl NvmeLink {
     /// Descriptors to sleep on, and whether each has something to send that did not fit.
     pub fn fds(&self, out: &mut Vec<(std::os::fd::RawFd, bool)>) {
         for (q, conn) in self.conns.iter().enumerate() {
-            if let Some(fd) = conn.as_ref().and_then(Conn::fd) {
-                out.push((
-                    fd,
-                    crate::transport::Source::has_output(&self.machine.queues()[q]),
-                ));
+            let Some(conn) = conn else { continue };
+            if let Some(fd) = conn.fd() {
+                let full = crate::transport::Source::has_output(&self.machine.queues()[q]);
+                out.push((fd, full || conn.is_clogged()));
             }
         }
         if let Some(Dialing::Connecting(conn)) = &self.dialing

@@ -4,6 +4,8 @@
 use super::Conn;
 use super::pipe::{PipeListener, PipeNet};
 use super::tcp::{TcpListener, TcpOptions};
+use arrayvec::ArrayVec;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
@@ -29,6 +31,28 @@ pub struct PipeDoor {
     net: PipeNet,
     address: String,
     open: Option<PipeListener>,
+}
+
+/// Listeners asked about in one call.
+const ASKED: usize = 64;
+
+/// Whether any of these may have a connection waiting: one system call for many of them. To accept
+/// where nobody waits costs far more, since the kernel makes a socket first.
+pub fn any_waiting<'a>(listeners: impl Iterator<Item = &'a Listener>) -> bool {
+    let mut polled: ArrayVec<PollFd<'_>, ASKED> = ArrayVec::new();
+    for listener in listeners {
+        let Listener::Tcp(door) = listener else {
+            // In a network in memory to ask is to accept.
+            return true;
+        };
+        let Some(open) = &door.open else { continue };
+        if polled.is_full() {
+            return true;
+        }
+        polled.push(PollFd::new(open.as_fd(), PollFlags::POLLIN));
+    }
+    // Where there is no telling, whoever accepts finds out.
+    !polled.is_empty() && poll(&mut polled, PollTimeout::ZERO) != Ok(0)
 }
 
 impl Listener {

@@ -1,8 +1,11 @@
 //! Bytes in and out of one connection. Nothing here knows a protocol.
 
+mod gate;
 pub mod listener;
 pub mod pipe;
 pub mod tcp;
+#[cfg(test)]
+mod tests;
 pub mod uring;
 
 use crate::base::clock::Time;
@@ -61,6 +64,19 @@ impl Driver {
     }
 }
 
+/// Begins a turn of this thread's connections: learns which have something to receive, where that
+/// is asked for all of them at once. Returns whether anything moved.
+pub fn begin_turn() -> bool {
+    gate::turn();
+    uring::turn()
+}
+
+/// Ends it: sends what is staged, where that is done for all of them at once. Returns whether
+/// anything moved.
+pub fn end_turn() -> bool {
+    uring::turn()
+}
+
 /// One connection. An enum, so that the data path is monomorphic and a simulated connection is
 /// the same type as a real one.
 #[derive(Debug)]
@@ -116,6 +132,15 @@ impl Conn {
         }
     }
 
+    /// As `send`, of the last words of a connection that is about to be aborted: at once or not at
+    /// all.
+    pub fn send_last<S: Source>(&mut self, source: &mut S, now: Time) -> io::Result<Turn> {
+        match self {
+            Self::Uring(c) => c.send_last(source, now),
+            Self::Tcp(_) | Self::Pipe(_) => self.send(source, now),
+        }
+    }
+
     /// Ends the connection with RST: bytes not yet delivered are dropped by this host (I4).
     pub fn abort(self) {
         match self {
@@ -131,6 +156,15 @@ impl Conn {
             Self::Tcp(c) => Some(c.fd()),
             Self::Uring(c) => Some(c.fd()),
             Self::Pipe(_) => None,
+        }
+    }
+
+    /// Whether bytes that were taken from a source wait here for a full socket: a sleeper waits
+    /// for that to become writable, too.
+    pub fn is_clogged(&self) -> bool {
+        match self {
+            Self::Uring(c) => c.is_clogged(),
+            Self::Tcp(_) | Self::Pipe(_) => false,
         }
     }
 

@@ -1,12 +1,13 @@
 //! A TCP connection on a non-blocking socket, driven by plain vectored send and receive.
 
+use super::gate::{self, Seat};
 use super::{Driver, Sink, Source, Turn};
 use crate::base::clock::Time;
 use crate::base::iovecs::{RecvVec, SendVec};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, Read};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 /// Receive calls of one connection in one tick at most, so that one busy connection cannot
@@ -81,6 +82,7 @@ fn named(e: &io::Error, what: &str) -> io::Error {
 pub struct TcpConn {
     socket: Socket,
     connected: bool,
+    seat: Seat,
 }
 
 impl TcpConn {
@@ -92,10 +94,12 @@ impl TcpConn {
             Ok(()) => Ok(Self {
                 socket,
                 connected: true,
+                seat: Seat::default(),
             }),
             Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(Self {
                 socket,
                 connected: false,
+                seat: Seat::default(),
             }),
             Err(e) => Err(e),
         }
@@ -112,6 +116,7 @@ impl TcpConn {
         Ok(Self {
             socket,
             connected: true,
+            seat: Seat::default(),
         })
     }
 
@@ -140,12 +145,24 @@ impl TcpConn {
     }
 
     fn socket_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        use std::os::fd::AsFd;
         self.socket.as_fd()
     }
 
     pub fn recv<S: Sink>(&mut self, sink: &mut S, now: Time) -> io::Result<Turn> {
-        self.recv_some(sink, now).map(|(turn, _)| turn)
+        if !gate::is_ready(&mut self.seat, self.socket.as_fd()) {
+            return Ok(Turn {
+                dry: true,
+                ..Turn::default()
+            });
+        }
+        let (turn, emptied) = self.recv_some(sink, now)?;
+        if emptied {
+            gate::emptied(&self.seat);
+            if turn.bytes == 0 {
+                gate::found_nothing();
+            }
+        }
+        Ok(turn)
     }
 
     /// As `recv`; also whether the socket was empty at the end.
@@ -304,6 +321,10 @@ impl TcpListener {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    pub(super) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 
     pub fn local_addr(&self) -> io::Result<SocketAddr> {

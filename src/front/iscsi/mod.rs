@@ -33,7 +33,8 @@ use crate::path::access::AccessState;
 use crate::path::identity::Identity;
 use crate::proto::iscsi::chap::Credentials;
 use crate::proto::scsi::asc;
-use crate::transport::listener::Listener;
+use crate::transport::Source;
+use crate::transport::listener::{Listener, any_waiting};
 use connection::Connection;
 use session::{Session, TargetNode};
 use std::os::fd::RawFd;
@@ -297,11 +298,18 @@ impl Target {
             .then_some(self.next_timers)
     }
 
-    /// File descriptors to sleep on.
-    pub fn fds(&self, out: &mut Vec<RawFd>) {
-        out.extend(self.portals.iter().filter_map(|p| p.listener.fd()));
-        let conns = self.connections.iter().flatten();
-        out.extend(conns.filter_map(|c| c.link.as_ref().and_then(crate::transport::Conn::fd)));
+    /// File descriptors to sleep on: readable when there is something to do, and true where there is
+    /// when it is writable, because an answer did not fit.
+    pub fn fds(&self, out: &mut Vec<(RawFd, bool)>) {
+        let portals = self.portals.iter().filter_map(|p| p.listener.fd());
+        out.extend(portals.map(|fd| (fd, false)));
+        for c in self.connections.iter().flatten() {
+            if let Some(link) = &c.link
+                && let Some(fd) = link.fd()
+            {
+                out.push((fd, c.conn.has_output() || link.is_clogged()));
+            }
+        }
     }
 
     fn accept(&mut self, now: Time) -> bool {
@@ -309,6 +317,9 @@ impl Target {
             return false;
         }
         self.next_accept = now + ACCEPT_EVERY;
+        if !any_waiting(self.portals.iter().map(|p| &p.listener)) {
+            return false;
+        }
         let mut work = false;
         for index in 0..self.portals.len() {
             while let Ok(Some(link)) = self.portals[index].listener.accept() {

@@ -16,8 +16,6 @@ impl Service for Target {
     }
 
     fn fds(&self, out: &mut Vec<(RawFd, bool)>) {
-        let mut fds = Vec::new();
-        Self::fds(self, &mut fds);
-        out.extend(fds.into_iter().map(|fd| (fd, false)));
+        Self::fds(self, out);
     }
 }

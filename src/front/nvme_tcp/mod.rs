@@ -36,7 +36,8 @@ use crate::path::identity::Identity;
 use crate::proto::nvme::Nqn;
 pub use crate::proto::nvme::controller::AnaState;
 use crate::proto::nvme::controller::NSID_MAX;
-use crate::transport::listener::Listener;
+use crate::transport::Source;
+use crate::transport::listener::{Listener, any_waiting};
 use connection::Connection;
 use portal::Portal;
 use std::collections::VecDeque;
@@ -362,19 +363,21 @@ impl Target {
         (next != Time::NEVER).then_some(next)
     }
 
-    /// File descriptors to sleep on, readable when there is something to do.
-    pub fn fds(&self, out: &mut Vec<RawFd>) {
+    /// File descriptors to sleep on: readable when there is something to do, and true where there is
+    /// when it is writable, because an answer did not fit.
+    pub fn fds(&self, out: &mut Vec<(RawFd, bool)>) {
         out.extend(
             self.portals
                 .iter()
                 .filter(|p| !p.faults.drop)
-                .filter_map(|p| p.listener.fd()),
+                .filter_map(|p| p.listener.fd().map(|fd| (fd, false))),
         );
         for c in self.connections.iter().flatten() {
             if !self.portals[c.portal].faults.drop
-                && let Some(fd) = c.link.as_ref().and_then(crate::transport::Conn::fd)
+                && let Some(link) = &c.link
+                && let Some(fd) = link.fd()
             {
-                out.push(fd);
+                out.push((fd, c.queue.has_output() || link.is_clogged()));
             }
         }
     }
@@ -410,6 +413,7 @@ impl Target {
         if due {
             self.next_accept = now + ACCEPT_EVERY;
         }
+        let due = due && any_waiting(self.portals.iter().map(|p| &p.listener));
         for index in 0..self.portals.len() {
             let portal = &mut self.portals[index];
             // Asking costs a system call, but for listeners in memory.

@@ -4,16 +4,19 @@
 //! and sends what they have staged during a turn with one call for all of them, at [`turn`].
 //! Receives are made straight into the sink's places, on sockets known to have something; sends
 //! of more than the staging holds go out by themselves and uncopied.
+//!
+//! The ring is the thread's, the connection its user's: it takes a seat in the ring of the thread
+//! that first moves bytes on it, and where it is used on another thread later it changes rings.
+//! Only bytes that a full socket has left behind in a ring cannot follow; then the connection ends
+//! with an error, as any that has lost something.
 
 mod ring;
-#[cfg(test)]
-mod tests;
 
 use super::tcp::TcpConn;
 use super::{Sink, Source, Turn};
 use crate::base::clock::Time;
 use crate::base::iovecs::SendVec;
-use ring::Ring;
+use ring::{Ring, Seat};
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::RawFd;
@@ -66,8 +69,7 @@ pub fn available() -> bool {
 }
 
 /// Sends what this thread's connections have staged and learns which have something to receive.
-/// Returns whether anything moved or still waits to be sent. Without such connections it does
-/// nothing.
+/// Returns whether anything moved. Without such connections it does nothing.
 pub fn turn() -> bool {
     RING.with_borrow_mut(|r| match r {
         ThreadRing::Ready(ring) => ring.turn(),
@@ -79,14 +81,13 @@ pub fn turn() -> bool {
 #[derive(Debug)]
 pub struct UringConn {
     tcp: TcpConn,
-    /// The ring it is in, by id, and its place there.
-    place: Option<(u64, u32)>,
+    seat: Option<Seat>,
 }
 
 impl UringConn {
     /// Takes over a connection. It joins the ring of the thread that first moves bytes on it.
     pub fn new(tcp: TcpConn) -> Self {
-        Self { tcp, place: None }
+        Self { tcp, seat: None }
     }
 
     pub fn poll_connect(&mut self) -> io::Result<bool> {
@@ -95,18 +96,21 @@ impl UringConn {
 
     /// Its place in `ring`, entered if need be; none where the ring is full.
     fn enter(&mut self, ring: &mut Ring) -> io::Result<Option<u32>> {
-        match self.place {
-            Some((id, index)) if id == ring.id() => Ok(Some(index)),
-            // What the other thread's ring has staged is out of reach.
-            Some(_) => Err(io::Error::other(
-                "the connection was moved to another thread while its ring held it",
-            )),
-            None => {
-                let place = ring.attach(self.tcp.fd()).ok();
-                self.place = place.map(|index| (ring.id(), index));
-                Ok(place)
+        match &self.seat {
+            Some(seat) if seat.is_in(ring) => return Ok(Some(seat.index)),
+            // They are out of reach, and what follows them must not overtake them.
+            Some(seat) if seat.waits() => {
+                return Err(io::Error::other(
+                    "the connection was moved to another thread while bytes of it waited to be sent",
+                ));
             }
+            _ => {}
         }
+        if let Some(elsewhere) = self.seat.take() {
+            elsewhere.leave_note();
+        }
+        self.seat = ring.attach(self.tcp.fd()).ok();
+        Ok(self.seat.as_ref().map(|s| s.index))
     }
 
     pub fn recv<S: Sink>(&mut self, sink: &mut S, now: Time) -> io::Result<Turn> {
@@ -173,32 +177,49 @@ impl UringConn {
         })
     }
 
-    /// Sends what is staged, as far as the socket takes it, and leaves the ring.
-    fn leave(&mut self) {
-        let Some((id, index)) = self.place.take() else {
-            return;
-        };
-        // A thread that is ending may have given up its ring before its connections.
-        let left = RING.try_with(|r| match &mut *r.borrow_mut() {
-            ThreadRing::Ready(ring) if ring.id() == id => {
-                if ring.has_staged(index) {
-                    ring.turn();
-                }
-                ring.detach(index);
-                true
-            }
-            _ => false,
-        });
-        if left != Ok(true) {
-            // Another thread's ring keeps the socket open; the peer shall see its end all the same.
-            self.tcp.shut_down();
+    /// As `send`, of the last words of a connection: at once, and not at all behind bytes that still
+    /// wait to be sent.
+    pub fn send_last<S: Source>(&mut self, source: &mut S, now: Time) -> io::Result<Turn> {
+        let waiting = self.with_ring(|ring, index| ring.has_staged(index));
+        if waiting == Some(false) || self.seat.is_none() {
+            self.tcp.send(source, now)
+        } else {
+            Ok(Turn::default())
         }
     }
 
-    /// Closes with RST, so that nothing still queued here reaches the peer later.
+    /// Runs `f` where this is the thread of its ring.
+    fn with_ring<T>(&self, f: impl FnOnce(&mut Ring, u32) -> T) -> Option<T> {
+        let seat = self.seat.as_ref()?;
+        // A thread that is ending may have given up its ring before its connections.
+        let done = RING.try_with(|r| match &mut *r.borrow_mut() {
+            ThreadRing::Ready(ring) if seat.is_in(ring) => Some(f(ring, seat.index)),
+            _ => None,
+        });
+        done.ok().flatten()
+    }
+
+    /// Leaves the ring. Whatever the ring still refers to, the connection has been ended before.
+    fn leave(&mut self) {
+        let here = self.with_ring(Ring::detach).is_some();
+        if let Some(seat) = self.seat.take()
+            && !here
+        {
+            seat.leave_note();
+        }
+    }
+
+    /// Closes with RST, so that nothing still queued here reaches the peer later: what is staged is
+    /// never offered to the socket, and the reset comes before anything else is done.
     pub fn abort(mut self) {
-        self.leave();
+        self.with_ring(|ring, index| ring.drop_staged(index));
         ring::reset(self.tcp.fd());
+        self.leave();
+    }
+
+    /// Whether bytes wait to be sent: after a turn, for a full socket.
+    pub fn is_clogged(&self) -> bool {
+        self.seat.as_ref().is_some_and(Seat::waits)
     }
 
     pub fn fd(&self) -> RawFd {
@@ -211,7 +232,18 @@ impl UringConn {
 }
 
 impl Drop for UringConn {
+    /// Sends what is staged, as far as the socket takes it, and ends both directions in order.
     fn drop(&mut self) {
+        if self.seat.is_none() {
+            return;
+        }
+        self.with_ring(|ring, index| {
+            if ring.has_staged(index) {
+                ring.turn();
+            }
+        });
+        // A ring of another thread may keep the socket open: the peer shall see the end all the same.
+        self.tcp.shut_down();
         self.leave();
     }
 }

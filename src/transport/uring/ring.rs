@@ -6,12 +6,17 @@
 //! over when the call that submitted it returns: [`Ring::turn`] does not return before it has
 //! taken the completion of every send. So no operation that refers to memory outlives a call, and
 //! payload is never in the kernel's hands when a request completes (I4).
+//!
+//! A ring belongs to the thread that made it: the kernel takes calls on it from no other. A
+//! connection holds a [`Seat`] in one ring and may leave it from any thread, by a note that the ring
+//! reads in its next turn; to leave early costs nothing but the seat until then.
 #![allow(unsafe_code)]
 
 use io_uring::{IoUring, Probe, opcode, types};
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Sockets of one ring at most; further ones are driven by plain calls.
 const SLOTS: u32 = 256;
@@ -27,13 +32,54 @@ const EVENTS: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 const ENDED: i32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as i32;
 
 const KIND_SEND: u64 = 1 << 63;
+/// A poll for room to send.
+const KIND_ROOM: u64 = 1 << 62;
+const KINDS: u64 = KIND_SEND | KIND_ROOM;
 /// Completions that nobody waits for.
 const IGNORED: u64 = u64::MAX;
 /// IORING_ENTER_GETEVENTS of io_uring_enter(2).
 const GETEVENTS: u32 = 1;
 
-/// Distinguishes rings, so that a connection notices that it has moved to another thread.
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+/// What a ring and those who hold seats in it share.
+#[derive(Debug, Default)]
+pub(super) struct Home {
+    /// Seats that were left on other threads.
+    left: Mutex<Vec<(u32, u32)>>,
+    /// There are some.
+    any_left: AtomicBool,
+}
+
+/// A connection's place in a ring.
+#[derive(Debug)]
+pub(super) struct Seat {
+    home: Arc<Home>,
+    pub(super) index: u32,
+    epoch: u32,
+    /// The ring holds bytes that the socket has not taken. Written by the ring's thread.
+    waits: Arc<AtomicBool>,
+}
+
+impl Seat {
+    pub(super) fn is_in(&self, ring: &Ring) -> bool {
+        Arc::ptr_eq(&self.home, &ring.home)
+    }
+
+    /// Whether bytes wait in its ring: for a turn, or for a full socket.
+    pub(super) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Acquire)
+    }
+
+    /// Leaves the ring from another thread than its own.
+    pub(super) fn leave_note(self) {
+        let mut left = self
+            .home
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        left.push((self.index, self.epoch));
+        self.home.any_left.store(true, Ordering::Release);
+    }
+}
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -49,12 +95,17 @@ struct Slot {
     staged: Vec<u8>,
     /// A send of `staged` is under way, within `turn` only.
     sending: bool,
+    /// The socket was full: staged bytes wait for room, which is polled for.
+    full: bool,
+    /// That poll is under way.
+    room_armed: bool,
+    waits: Arc<AtomicBool>,
 }
 
 /// See the module.
 pub(super) struct Ring {
     ring: IoUring,
-    id: u64,
+    home: Arc<Home>,
     slots: Vec<Slot>,
     free: Vec<u32>,
     /// Slots with something staged, or to be polled.
@@ -105,7 +156,7 @@ impl Ring {
         ring.submit().map_err(|e| refused("io_uring_enter", &e))?;
         Ok(Self {
             ring,
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            home: Arc::new(Home::default()),
             slots: std::iter::repeat_with(Slot::default)
                 .take(SLOTS as usize)
                 .collect(),
@@ -117,15 +168,11 @@ impl Ring {
         })
     }
 
-    pub(super) fn id(&self) -> u64 {
-        self.id
-    }
-
     /// Takes a connected socket in. The caller detaches it before it closes the descriptor.
     ///
     /// # Errors
     /// The ring is full or broken.
-    pub(super) fn attach(&mut self, fd: RawFd) -> io::Result<u32> {
+    pub(super) fn attach(&mut self, fd: RawFd) -> io::Result<Seat> {
         if self.broken != 0 {
             return Err(io::Error::from_raw_os_error(self.broken));
         }
@@ -143,8 +190,17 @@ impl Ring {
         slot.ended = false;
         slot.error = 0;
         slot.staged.clear();
+        slot.full = false;
+        slot.room_armed = false;
+        slot.waits = Arc::default();
+        let seat = Seat {
+            home: self.home.clone(),
+            index,
+            epoch: slot.epoch,
+            waits: slot.waits.clone(),
+        };
         self.dirty.push(index);
-        Ok(index)
+        Ok(seat)
     }
 
     /// Lets go of a socket: nothing of the ring refers to it afterwards. Staged bytes are dropped.
@@ -154,14 +210,19 @@ impl Ring {
         slot.used = false;
         slot.staged.clear();
         let poll = user_data(index, slot.epoch);
-        if slot.armed && self.broken == 0 {
+        let polls = [(slot.armed, poll), (slot.room_armed, poll | KIND_ROOM)];
+        let mut queued = 0;
+        for (_, poll) in polls.into_iter().filter(|(armed, _)| *armed) {
             let entry = opcode::PollRemove::new(poll).build().user_data(IGNORED);
             // SAFETY: the entry refers to no memory.
             let pushed = unsafe { self.ring.submission().push(&entry) };
-            // The poll's own end is done with in the same call, as work of this thread. Where
-            // this fails the socket is closed with the ring; its owner has reset it by then.
-            if pushed.is_ok() && self.ring.submit_and_wait(1).is_err() {
-                tracing::warn!("io_uring_enter failed to remove a poll");
+            queued += usize::from(pushed.is_ok());
+        }
+        if queued > 0 && self.broken == 0 {
+            // The polls' own ends are done with in the same call, as work of this thread. Where it
+            // fails the file is kept until the ring goes; its owner has ended the connection.
+            if let Err(e) = self.ring.submit_and_wait(queued) {
+                tracing::warn!("io_uring_enter failed to remove a poll: {e}");
             }
             self.harvest();
         }
@@ -197,6 +258,35 @@ impl Ring {
         !self.slots[index as usize].staged.is_empty()
     }
 
+    /// What is staged will never be sent.
+    pub(super) fn drop_staged(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        debug_assert!(
+            !slot.sending,
+            "sends are over when the call that made them is"
+        );
+        slot.staged.clear();
+    }
+
+    /// Lets go of the seats that were left on other threads.
+    fn read_notes(&mut self) {
+        if !self.home.any_left.swap(false, Ordering::Acquire) {
+            return;
+        }
+        let notes = self
+            .home
+            .left
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let notes = std::mem::take(&mut *{ notes });
+        for (index, epoch) in notes {
+            let slot = &self.slots[index as usize];
+            if slot.used && slot.epoch == epoch {
+                self.detach(index);
+            }
+        }
+    }
+
     /// Takes bytes for the next turn; the caller has asked for `room`.
     pub(super) fn stage(&mut self, index: u32, bytes: &[u8]) {
         let slot = &mut self.slots[index as usize];
@@ -204,16 +294,19 @@ impl Ring {
             self.dirty.push(index);
             // Room for good, so that steady state does not allocate.
             slot.staged.reserve(STAGE_MAX);
+            slot.waits.store(true, Ordering::Release);
         }
         slot.staged.extend_from_slice(bytes);
     }
 
     /// Sends what is staged for all sockets and learns which have something to receive: one
-    /// system call, and none when there is neither. Returns whether anything moved, or still waits
-    /// for a full socket.
+    /// system call, and none when there is neither. Returns whether anything moved.
     pub(super) fn turn(&mut self) -> bool {
         if self.broken != 0 {
             return false;
+        }
+        if self.home.any_left.load(Ordering::Relaxed) {
+            self.read_notes();
         }
         let mut queued = 0;
         for at in 0..self.dirty.len() {
@@ -244,7 +337,7 @@ impl Ring {
         } else {
             self.harvest();
         }
-        self.moved || !self.dirty.is_empty()
+        self.moved
     }
 
     /// Queues what a dirty slot needs; how many entries that were.
@@ -266,7 +359,18 @@ impl Ring {
                 queued += 1;
             }
         }
-        if !slot.staged.is_empty() && !slot.sending && slot.error == 0 {
+        if slot.full && !slot.room_armed {
+            let events = (libc::POLLOUT | libc::POLLHUP | libc::POLLERR) as u32;
+            let entry = opcode::PollAdd::new(types::Fixed(index), events)
+                .build()
+                .user_data(data | KIND_ROOM);
+            // SAFETY: the entry refers to no memory.
+            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
+                slot.room_armed = true;
+                queued += 1;
+            }
+        }
+        if !slot.staged.is_empty() && !slot.sending && !slot.full && slot.error == 0 {
             let entry = opcode::Send::new(
                 types::Fixed(index),
                 slot.staged.as_ptr(),
@@ -314,7 +418,7 @@ impl Ring {
             }
             let index = data as u32;
             let slot = &mut self.slots[index as usize];
-            let current = slot.used && user_data(index, slot.epoch) == data & !KIND_SEND;
+            let current = slot.used && user_data(index, slot.epoch) == data & !KINDS;
             if data & KIND_SEND != 0 {
                 self.sending -= 1;
                 slot.sending = false;
@@ -327,12 +431,22 @@ impl Ring {
                     e if -e == libc::EAGAIN || -e == libc::EINTR => {}
                     e => slot.error = -e,
                 }
-                if !slot.staged.is_empty() && slot.error == 0 {
+                // What was not taken waits for room: to offer it again before would be for nothing.
+                slot.full = !slot.staged.is_empty() && slot.error == 0;
+                slot.waits.store(!slot.staged.is_empty(), Ordering::Release);
+                if slot.full {
                     self.dirty.push(index);
                 }
                 continue;
             }
             if !current {
+                continue;
+            }
+            if data & KIND_ROOM != 0 {
+                slot.room_armed = false;
+                slot.full = false;
+                self.dirty.push(index);
+                self.moved = true;
                 continue;
             }
             if !io_uring::cqueue::more(entry.flags()) {
@@ -387,7 +501,6 @@ pub(super) fn reset(fd: RawFd) {
 impl std::fmt::Debug for Ring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ring")
-            .field("id", &self.id)
             .field("sockets", &(self.slots.len() - self.free.len()))
             .finish_non_exhaustive()
     }
