@@ -17,6 +17,7 @@ mod logs;
 mod pdu;
 mod policy;
 mod rpc;
+mod state;
 mod text;
 mod wire;
 
@@ -83,6 +84,11 @@ pub const TARGETS: &[Target] = &[
         name: "rpc",
         run: rpc::run,
         seeds: rpc::seeds,
+    },
+    Target {
+        name: "state",
+        run: state::run,
+        seeds: state::seeds,
     },
     Target {
         name: "policy_trace",

@@ -25,8 +25,7 @@ pub(super) fn version() -> VersionAnswer {
 impl Registry {
     /// A LUN over all reactors.
     pub(super) fn overview(&self, lun: &Lun) -> Result<Overview, CommandError> {
-        fold(self.overviews(lun)?)
-            .ok_or_else(|| CommandError::Failed("there is no reactor".to_owned()))
+        fold(self.overviews(lun)?).ok_or_else(no_reactor)
     }
 
     pub(super) fn status(&self) -> Result<DaemonAnswer, CommandError> {
@@ -186,30 +185,7 @@ impl Registry {
 
     pub(super) fn policy_get(&self, name: &str) -> Result<PolicyAnswer, CommandError> {
         let o = self.overview(self.lun(name)?)?;
-        let policy = o.policy.policy();
-        let paths = o.query.paths.iter().zip(&o.paths);
-        Ok(PolicyAnswer {
-            lun: name.to_owned(),
-            policy: o.policy.to_string(),
-            policy_number: policy.number(),
-            abbreviation: policy.abbreviation(),
-            display_name: policy.display_name(),
-            source: o.source.name(),
-            supported: o.supported.iter().map(|p| p.name()).collect(),
-            symmetric: o.symmetric,
-            paths: paths
-                .map(|(q, p)| PolicyPathAnswer {
-                    url: p.spec.url.clone(),
-                    nexus_id: Id(p.nexus_id),
-                    placed: placed_name(q.state),
-                    wished: p.desired.map(placed_name),
-                    failed: q.failed,
-                    preferred: q.preferred,
-                    weight: q.weight,
-                    access: p.access.to_string(),
-                })
-                .collect(),
-        })
+        Ok(policy_answer(name, &o))
     }
 
     /// OpenMetrics of everything.
@@ -222,6 +198,37 @@ impl Registry {
             })?);
         }
         Ok(crate::control::metrics::text(&luns, &self.status()?))
+    }
+}
+
+pub(super) fn no_reactor() -> CommandError {
+    CommandError::Failed("there is no reactor".to_owned())
+}
+
+pub(super) fn policy_answer(name: &str, o: &Overview) -> PolicyAnswer {
+    let policy = o.policy.policy();
+    let paths = o.query.paths.iter().zip(&o.paths);
+    PolicyAnswer {
+        lun: name.to_owned(),
+        policy: o.policy.to_string(),
+        policy_number: policy.number(),
+        abbreviation: policy.abbreviation(),
+        display_name: policy.display_name(),
+        source: o.source.name(),
+        supported: o.supported.iter().map(|p| p.name()).collect(),
+        symmetric: o.symmetric,
+        paths: paths
+            .map(|(q, p)| PolicyPathAnswer {
+                url: p.spec.url.clone(),
+                nexus_id: Id(p.nexus_id),
+                placed: placed_name(q.state),
+                wished: p.desired.map(placed_name),
+                failed: q.failed,
+                preferred: q.preferred,
+                weight: q.weight,
+                access: p.access.to_string(),
+            })
+            .collect(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! LUNs, their paths, and what is set on them.
 
+use super::answer::fold;
 use super::desired::{self, Desired};
+use super::look::no_reactor;
 use super::{Lun, Registry, watch};
 use crate::control::command::{CommandError, NewLun, NewPolicy};
 use crate::control::config::{self, Timers};
@@ -306,7 +308,8 @@ impl Registry {
         found.then_some(()).ok_or(CommandError::NoNexus(nexus))
     }
 
-    pub(super) fn policy_set(&mut self, new: &NewPolicy) -> Result<(), CommandError> {
+    /// Sets a policy, and tells what it has made of the LUN.
+    pub(super) fn policy_set(&mut self, new: &NewPolicy) -> Result<Overview, CommandError> {
         let lun = self.lun(&new.lun)?;
         let known: Vec<u64> = lun.paths.iter().map(|url| nexus_of(url)).collect();
         let named = new.paths.iter().map(|p| p.path).chain(new.preferred);
@@ -341,10 +344,11 @@ impl Registry {
                     plane.set_desired(channel, p.path, p.state);
                 }
             }
-            Ok(())
+            // In the same turn: a change costs each reactor one order.
+            Ok(plane.overview(channel))
         })?;
-        let done: Result<(), NtStatus> = done.into_iter().collect();
-        done.map_err(|status| CommandError::Refused {
+        let done: Result<Vec<Overview>, NtStatus> = done.into_iter().collect();
+        let done = done.map_err(|status| CommandError::Refused {
             status,
             hint: "round-robin needs paths that are all equal; try round-robin-with-subset",
         })?;
@@ -357,16 +361,14 @@ impl Registry {
             None,
             format!("policy {name}"),
         );
-        self.keep_policy(&new.lun)?;
-        Ok(self.persist()?)
+        let now = fold(done).ok_or_else(no_reactor)?;
+        self.keep_policy(&new.lun, &now);
+        self.persist()?;
+        Ok(now)
     }
 
     /// Keeps the policy, the wishes and the weights of a LUN as they are in force.
-    pub(super) fn keep_policy(&mut self, name: &str) -> Result<(), CommandError> {
-        let lun = self.lun(name)?;
-        let Some(now) = self.overviews(lun)?.into_iter().next() else {
-            return Ok(());
-        };
+    pub(super) fn keep_policy(&mut self, name: &str, now: &Overview) {
         let file = desired::file_keys(&self.config, name);
         let wish = |p: &crate::lun::plane::PathOverview| WishState {
             weight: p.weight,
@@ -386,7 +388,6 @@ impl Registry {
             value: wishes,
             file: file.weights,
         });
-        Ok(())
     }
 
     pub(super) fn defaults_set(&mut self, policy: Option<PolicySpec>) -> Result<(), CommandError> {

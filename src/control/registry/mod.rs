@@ -153,7 +153,7 @@ impl Registry {
         self.events.note(wall_nanos(), kind, lun, nexus, text);
     }
 
-    /// Makes what was set at run time durable. An answer goes out after this.
+    /// Keeps what was set at run time. An answer goes out after this.
     fn persist(&mut self) -> Result<(), StateError> {
         self.state.generation = self.state.generation.wrapping_add(1);
         match self.store.save(&self.state) {
@@ -167,6 +167,15 @@ impl Registry {
                 Err(e)
             }
         }
+    }
+
+    /// What was kept may turn out not to be durable: says so, and tries another way.
+    fn check_store(&mut self) {
+        let Some(trouble) = self.store.trouble() else {
+            return;
+        };
+        self.note(EventKind::StateFailed, "", None, trouble.to_string());
+        self.state_kept = self.store.save_whole(&self.state).is_ok();
     }
 
     /// The config in force, for whoever serves it.
@@ -241,9 +250,9 @@ impl Registry {
                 self.policy_get(&lun).map(|p| Answer::Policy(Box::new(p)))
             }
             Command::PolicySet(new) => {
-                let lun = new.lun.clone();
-                self.policy_set(&new)?;
-                self.policy_get(&lun).map(|p| Answer::Policy(Box::new(p)))
+                let now = self.policy_set(&new)?;
+                let answer = look::policy_answer(&new.lun, &now);
+                Ok(Answer::Policy(Box::new(answer)))
             }
             Command::DefaultsGet => Ok(Answer::Defaults(self.defaults())),
             Command::DefaultsSet { policy } => {
@@ -300,8 +309,8 @@ impl Registry {
         for driver in std::mem::take(&mut self.drivers) {
             driver.stop();
         }
-        if self.store.save(&self.state).is_err() {
-            tracing::error!("the state could not be written");
+        if let Err(e) = self.store.close(&self.state) {
+            tracing::error!("the state could not be written: {e}");
         }
     }
 }

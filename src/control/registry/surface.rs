@@ -1,5 +1,6 @@
 //! The registry as the object models see it, and what they may change.
 
+use super::answer::fold;
 use super::luns::nexus_of;
 use super::{Lun, Registry, desired};
 use crate::control::command::{CommandError, NewPath, NewPolicy, ObjectAnswer, ObjectCommand};
@@ -88,15 +89,19 @@ impl Registry {
     /// A set request of the DSM methods, judged by the selectors.
     fn set_request(&mut self, name: &str, request: &SetRequest) -> Result<NtStatus, ChangeError> {
         let lun = self.lun(name).map_err(|e| change_error(&e))?;
-        let mut first = None;
+        let mut now = Vec::with_capacity(self.drivers.len());
         for (driver, channel) in self.drivers.iter().zip(lun.channels.clone()) {
             let request = request.clone();
-            let status = driver.ask(move |r| r.plane().set_request(channel, &request));
-            let status = status.map_err(|e| ChangeError::Failed(e.to_string()))?;
-            let first = *first.get_or_insert(status);
-            if !first.is_success() {
-                return Ok(first);
+            let set = driver.ask(move |r| {
+                let plane = r.plane();
+                let status = plane.set_request(channel, &request);
+                (status, plane.overview(channel))
+            });
+            let (status, overview) = set.map_err(|e| ChangeError::Failed(e.to_string()))?;
+            if now.is_empty() && !status.is_success() {
+                return Ok(status);
             }
+            now.push(overview);
             if !status.is_success() {
                 // Reactors see the access states of their own associations: this one is behind.
                 let why = "reactors do not agree on the access states yet; try again";
@@ -105,10 +110,12 @@ impl Registry {
         }
         let text = format!("policy {} by a DSM method", request.policy);
         self.note(EventKind::PolicyChanged, name, None, text);
-        self.keep_policy(name).map_err(|e| change_error(&e))?;
+        if let Some(now) = fold(now) {
+            self.keep_policy(name, &now);
+        }
         self.persist()
             .map_err(|e| ChangeError::Failed(e.to_string()))?;
-        Ok(first.unwrap_or(NtStatus::SUCCESS))
+        Ok(NtStatus::SUCCESS)
     }
 
     fn set_engine_default(

@@ -33,6 +33,7 @@ impl Registry {
             }
         }
         self.try_serves();
+        self.check_store();
     }
 
     fn see(&self, at: usize) -> Option<Seen> {

@@ -2,13 +2,23 @@
 //!
 //! The user's config file is never written. A setting made at run time is kept here together with
 //! what the file said about that key at the time; it holds until the file says something else.
+//!
+//! - `file`: the state as a whole, replaced by renaming
+//! - `journal`: the changes since then, appended; what a kill leaves behind
+//!
+//! A change is answered once it is in the journal: a process that is killed loses none. Against the
+//! loss of the machine changes become durable together, some 20 ms after they were written plus
+//! what the disk takes; with a disk that needs longer, further changes wait.
 
 mod file;
+mod journal;
 
 pub use file::{StateError, open};
+pub use journal::{Replayed, replay};
 
 use crate::lun::policy::defaults::Setting;
 use crate::lun::policy::{PathState, PolicySpec};
+use journal::Journal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -195,10 +205,13 @@ impl State {
 #[derive(Debug)]
 pub struct Store {
     path: PathBuf,
+    journal_path: PathBuf,
     /// Locked while this lives.
     _lock: File,
-    /// What the file holds, to save a write that changes nothing.
-    written: Option<State>,
+    /// What file and journal hold.
+    written: State,
+    /// Nothing after a failure; then the file is written with each change, until that goes well.
+    journal: Option<Journal>,
 }
 
 impl Store {
@@ -219,47 +232,115 @@ impl Store {
             },
             fs::TryLockError::Error(e) => io(e),
         })?;
-        let path = dir.join("state");
-        let state = match file::read(&path)? {
-            None => None,
-            Some(body) => Some(
-                serde_json::from_str(&body).map_err(|e| StateError::Damaged {
+        let (path, journal_path) = (dir.join("state"), dir.join("journal"));
+        let (mut state, fresh) = match file::read(&path)? {
+            None => (State::fresh(), true),
+            Some(body) => {
+                let state = serde_json::from_str(&body);
+                let damaged = |e: serde_json::Error| StateError::Damaged {
                     path: path.display().to_string(),
                     what: e.to_string(),
-                })?,
-            ),
-        };
-        let mut store = Self {
-            path,
-            _lock: lock,
-            written: state.clone(),
-        };
-        let state = match state {
-            Some(state) => state,
-            None => {
-                let fresh = State::fresh();
-                store.save(&fresh)?;
-                fresh
+                };
+                (state.map_err(damaged)?, false)
             }
         };
+        let changes = journal::load(&journal_path).map_err(io)?;
+        // A journal without its file follows nothing: the user has begun with an empty state.
+        if !fresh {
+            let found = replay(&mut state, &changes);
+            if found.left > 0 {
+                let path = journal_path.display();
+                tracing::warn!(
+                    "{path}: the last {} bytes are no complete change, and left out",
+                    found.left
+                );
+            }
+        }
+        let mut store = Self {
+            path,
+            journal_path,
+            _lock: lock,
+            written: state.clone(),
+            journal: None,
+        };
+        if fresh || !changes.is_empty() {
+            store.save_whole(&state)?;
+        } else {
+            store.begin_journal();
+        }
         Ok((store, state))
     }
 
-    /// Makes a state durable. Nothing is written when nothing has changed.
+    /// Keeps a state: from now on it survives the process, and soon the machine. Nothing is written
+    /// when nothing has changed.
     ///
     /// # Errors
     /// The old state is still what a restart would find.
     pub fn save(&mut self, state: &State) -> Result<(), StateError> {
-        if self.written.as_ref() == Some(state) {
+        if self.written == *state {
             return Ok(());
         }
+        // A journal is read one generation after the other.
+        let follows = Some(state.generation) == self.written.generation.checked_add(1);
+        if let Some(journal) = self.journal.as_mut().filter(|j| follows && !j.is_full()) {
+            match journal.append(&mut self.written, state) {
+                Ok(()) => return Ok(()),
+                Err(e) => self.give_up_journal(&e),
+            }
+        }
+        self.save_whole(state)
+    }
+
+    /// Writes everything into the file; durable when this returns.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_whole(&mut self, state: &State) -> Result<(), StateError> {
         let body = serde_json::to_string(state).map_err(|e| StateError::Io {
             path: self.path.display().to_string(),
             source: io::Error::other(e),
         })?;
         file::replace(&self.path, &body)?;
-        self.written = Some(state.clone());
+        self.written = state.clone();
+        self.begin_journal();
         Ok(())
+    }
+
+    /// Why what was saved is not durable, if that has turned out. [`save_whole`](Self::save_whole)
+    /// tries again.
+    pub fn trouble(&mut self) -> Option<StateError> {
+        let source = self.journal.as_ref()?.trouble()?;
+        self.give_up_journal(&source);
+        let path = self.journal_path.display().to_string();
+        Some(StateError::Io { path, source })
+    }
+
+    /// Nothing is saved any more after this.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn close(mut self, state: &State) -> Result<(), StateError> {
+        let all_there = self.journal.as_ref().is_some_and(Journal::is_empty);
+        if all_there && self.written == *state {
+            return Ok(());
+        }
+        self.save_whole(state)
+    }
+
+    fn give_up_journal(&mut self, e: &io::Error) {
+        tracing::warn!("{}: {e}", self.journal_path.display());
+        self.journal = None;
+    }
+
+    /// The file has everything.
+    fn begin_journal(&mut self) {
+        let begun = match &mut self.journal {
+            Some(journal) => journal.clear(),
+            None => Journal::create(&self.journal_path).map(|j| self.journal = Some(j)),
+        };
+        if let Err(e) = begun {
+            self.give_up_journal(&e);
+        }
     }
 }
 
@@ -274,7 +355,7 @@ mod tests {
         dir
     }
 
-    fn full() -> State {
+    pub(super) fn full() -> State {
         let mut state = State::fresh();
         let lun = state.lun("a");
         lun.presence = Some(Override {
@@ -317,6 +398,53 @@ mod tests {
         assert!(matches!(second, StateError::InUse { .. }), "{second}");
         drop(store);
         fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_thousand_changes_are_a_journal_and_now_and_then_a_new_file() {
+        let dir = dir("journal");
+        let (mut store, mut state) = Store::open(&dir).expect("empty");
+        for n in 0..20_000 {
+            state.generation += 1;
+            state.lun(&format!("lun-{}", n % 7)).disk = n;
+            store.save(&state).expect("saved");
+            let journal = fs::metadata(dir.join("journal")).expect("there").len();
+            assert!(journal < journal::BYTES_MAX + 1000, "{journal}");
+        }
+        let file = file::read(&dir.join("state"))
+            .expect("read")
+            .expect("there");
+        let file: State = serde_json::from_str(&file).expect("JSON");
+        assert!(
+            file.generation > 0,
+            "a full journal is followed by a new file"
+        );
+        assert!(
+            file.generation < state.generation,
+            "most changes are in the journal only"
+        );
+        drop(store);
+        let (store, found) = Store::open(&dir).expect("there");
+        assert_eq!(found, state);
+        store.close(&found).expect("closed");
+        let journal = fs::metadata(dir.join("journal")).expect("there").len();
+        assert_eq!(journal, 0);
+        fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_state_that_was_moved_away_does_not_come_back_out_of_the_journal() {
+        let dir = dir("moved");
+        let (mut store, mut state) = Store::open(&dir).expect("empty");
+        state.generation += 1;
+        state.lun("a");
+        store.save(&state).expect("saved");
+        drop(store);
+        fs::rename(dir.join("state"), dir.join("away")).expect("moved");
+        let (_store, found) = Store::open(&dir).expect("empty");
+        assert_ne!(found.host, state.host);
+        assert!(found.luns.is_empty());
+        fs::remove_dir_all(&dir).expect("removed");
     }
 
     #[test]
