@@ -59,14 +59,14 @@ fn checked(args: &ServeArgs, config: &Config) -> ExitCode {
 }
 
 fn serve(args: &ServeArgs, config: Config, signals: &SignalFd) -> Result<ExitCode, CliError> {
-    let (socket, connections, metrics) =
-        (config.socket.clone(), config.connections, config.metrics);
-    let registry = Registry::start(config).map_err(not_started)?;
-    let mut control = Control::new(registry);
+    let (socket, metrics) = (config.socket.clone(), config.metrics);
     let rpc = ServerConfig {
-        connections,
+        connections: config.connections,
+        calls_per_second: config.calls_per_second,
         ..ServerConfig::new(&socket)
     };
+    let registry = Registry::start(config).map_err(not_started)?;
+    let mut control = Control::new(registry);
     let started = Server::start(&rpc, Box::new(DaemonRpc::new(control.handle()))).map_err(|e| {
         CliError::new("cannot serve the control socket")
             .tried(socket.display().to_string())

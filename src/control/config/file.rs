@@ -27,6 +27,7 @@ pub(super) struct File {
 pub(super) struct Rpc {
     pub socket: Option<PathBuf>,
     pub connections: Option<Spanned<u64>>,
+    pub calls_per_second: Option<Spanned<u64>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -88,6 +89,16 @@ pub(super) struct Serve {
     pub lun: Text,
     pub listen: Spanned<Vec<Text>>,
     pub reactor: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub chap: Vec<User>,
+    pub target_chap: Option<User>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct User {
+    pub user: Text,
+    pub secret: Text,
 }
 
 /// Every timer may be left out; truth values may be written as such or as 0 and 1.

@@ -79,35 +79,46 @@ impl Connection {
     }
 
     /// One turn: reads a piece, carries out one message, sends. One message, so that a client
-    /// with many takes turns with the others.
+    /// with many takes turns with the others. Where it may not act, it only sends. Gives the bytes
+    /// that were read.
     pub(super) fn turn(
         &mut self,
         ready: PollFlags,
         piece: &mut [u8; PIECE],
         methods: &mut dyn Methods,
-    ) {
+        may_act: bool,
+    ) -> usize {
         // A stream that was hung up on may still hold something to read.
         let readable = PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR;
-        if ready.intersects(readable) && self.reads() {
-            self.read(piece);
+        let mut read = 0;
+        if may_act && ready.intersects(readable) && self.reads() {
+            read = self.read(piece);
         }
-        if self.has_work() {
+        if may_act && self.has_work() {
             self.carry_out(methods);
         }
         self.write();
+        read
     }
 
-    fn read(&mut self, piece: &mut [u8; PIECE]) {
+    fn read(&mut self, piece: &mut [u8; PIECE]) -> usize {
         match self.stream.read(piece) {
-            Ok(0) => self.ended = true,
-            Ok(n) => self.framer.push(&piece[..n]),
-            Err(e) if passes(&e) => return,
+            Ok(0) => {
+                self.ended = true;
+                self.more = true;
+                0
+            }
+            Ok(n) => {
+                self.framer.push(&piece[..n]);
+                self.more = true;
+                n
+            }
+            Err(e) if passes(&e) => 0,
             Err(_) => {
                 self.broken = true;
-                return;
+                0
             }
         }
-        self.more = true;
     }
 
     fn carry_out(&mut self, methods: &mut dyn Methods) {

@@ -5,11 +5,13 @@
 //! - `message`: a message in, its answer out; batches, notifications, error codes
 //! - [`Params`]: the parameters of a call, every complaint naming its field
 //! - `connection`: one client, with bounds on what it may make us hold
+//! - `budget`: how much is done for all of them in a while
 //! - `socket`: the socket's file
 //! - [`Server`]: the thread that serves them all
 //!
 //! Who serves brings [`Methods`].
 
+mod budget;
 mod connection;
 mod error;
 mod framer;
@@ -22,7 +24,7 @@ mod tests;
 
 pub use error::{RpcError, code};
 pub use params::Params;
-pub use server::{Server, ServerConfig};
+pub use server::{CALLS_PER_SECOND, Server, ServerConfig};
 
 use serde_json::Value;
 use std::fmt;

@@ -4,21 +4,26 @@
 //! and no thread, so hundreds of idle ones are nothing; commands are carried out one after the
 //! other, so that no more than one order of ours is in a reactor's mailbox at a time, however many
 //! clients there are; and ending it is one wake-up. The price is that a command must be short: it
-//! is what a reactor does within a turn. No socket is ever waited for.
+//! is what a reactor does within a turn. No socket is ever waited for, and no client, nor all of them
+//! together, gets more than a `budget` allows.
 
-use super::Methods;
+use super::budget::Budget;
 use super::connection::{Connection, PIECE};
 use super::error::{RpcError, code};
 use super::message;
 use super::socket::SocketFile;
+use super::{Methods, Params};
+use crate::base::clock::Clock;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
+use serde_json::Value;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// What bounds a server.
 #[derive(Clone, Debug)]
@@ -28,7 +33,12 @@ pub struct ServerConfig {
     pub connections: usize,
     /// Bytes of one message.
     pub message_bytes: usize,
+    /// Calls of all clients together; those beyond wait.
+    pub calls_per_second: u64,
 }
+
+/// Calls a second where nothing else is said.
+pub const CALLS_PER_SECOND: u64 = 2000;
 
 impl ServerConfig {
     pub fn new(socket: &Path) -> Self {
@@ -36,6 +46,7 @@ impl ServerConfig {
             socket: socket.to_owned(),
             connections: 64,
             message_bytes: 1 << 20,
+            calls_per_second: CALLS_PER_SECOND,
         }
     }
 }
@@ -65,8 +76,10 @@ impl Server {
             connections: Vec::new(),
             connections_max: config.connections,
             message_max: config.message_bytes,
-            methods,
+            methods: Counted { methods, calls: 0 },
             accepting: true,
+            budget: Budget::new(Clock::monotonic(), config.calls_per_second),
+            first: 0,
         };
         let thread = std::thread::Builder::new()
             .name("umpio-rpc".to_owned())
@@ -98,22 +111,66 @@ struct Serving {
     connections: Vec<Connection>,
     connections_max: usize,
     message_max: usize,
-    methods: Box<dyn Methods>,
+    methods: Counted,
     /// Off for a moment after an accept that failed.
     accepting: bool,
+    budget: Budget,
+    /// The connection that is looked at first: another one each time.
+    first: usize,
+}
+
+/// Methods, and how often they were called.
+#[derive(Debug)]
+struct Counted {
+    methods: Box<dyn Methods>,
+    calls: u64,
+}
+
+impl Methods for Counted {
+    fn call(&mut self, method: &str, params: Params) -> Result<Value, RpcError> {
+        self.calls += 1;
+        self.methods.call(method, params)
+    }
 }
 
 impl Serving {
     fn run(&mut self) {
         let mut piece = Box::new([0; PIECE]);
         let mut ready = Vec::new();
-        while self.wait(&mut ready) {
-            for (connection, ready) in self.connections.iter_mut().zip(&ready) {
-                connection.turn(*ready, &mut piece, self.methods.as_mut());
+        loop {
+            if let Some(pause) = self.budget.wait() {
+                if !self.pause(pause) {
+                    return;
+                }
+                continue;
+            }
+            if !self.wait(&mut ready) {
+                return;
+            }
+            self.first = self.first.wrapping_add(1);
+            for n in 0..ready.len() {
+                let at = self.first.wrapping_add(n) % ready.len();
+                let may_act = !self.budget.is_spent();
+                let connection = &mut self.connections[at];
+                let read = connection.turn(ready[at], &mut piece, &mut self.methods, may_act);
+                self.budget.take_bytes(read);
+                // What is no call at all has cost something too.
+                let messages = u64::from(read > 0);
+                let calls = std::mem::take(&mut self.methods.calls);
+                self.budget.take_calls(calls.max(messages));
             }
             self.connections.retain(|c| !c.is_over());
             self.accept();
         }
+    }
+
+    /// Does nothing for a while. False: the end.
+    fn pause(&self, time: Duration) -> bool {
+        let mut fds = [PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
+        // Rounded up: to come too early would be to look for nothing.
+        let ms = time.as_micros().div_ceil(1000).max(1);
+        let time = PollTimeout::from(u8::try_from(ms).unwrap_or(u8::MAX));
+        !matches!(poll(&mut fds, time), Ok(n) if n > 0)
     }
 
     /// Waits until there is something to do, and says what is ready by connection. False: the end.
@@ -150,6 +207,9 @@ impl Serving {
     fn accept(&mut self) {
         // As many as can be had in a turn, so that clients are not kept waiting by newcomers.
         for _ in 0..self.connections_max {
+            if self.budget.is_spent() {
+                return;
+            }
             match self.listener.accept() {
                 Ok((mut stream, _)) if self.connections.len() >= self.connections_max => {
                     let text = format!(
@@ -159,12 +219,14 @@ impl Serving {
                     let text = message::refuse(&RpcError::new(code::TOO_MUCH, text));
                     // A socket that nothing was sent to yet takes this at once.
                     let _ = stream.write_all(text.as_bytes());
+                    self.budget.take_calls(1);
                 }
                 Ok((stream, _)) => {
                     if stream.set_nonblocking(true).is_ok() {
                         let connection = Connection::new(stream, self.message_max);
                         self.connections.push(connection);
                     }
+                    self.budget.take_calls(1);
                 }
                 Err(e) => {
                     let passes = matches!(

@@ -21,6 +21,7 @@ impl Registry {
         self.config = Config {
             socket: self.config.socket.clone(),
             connections: self.config.connections,
+            calls_per_second: self.config.calls_per_second,
             state_dir: self.config.state_dir.clone(),
             host: self.config.host.clone(),
             reactors: self.config.reactors.clone(),
@@ -194,6 +195,10 @@ fn restart_needed(old: &Config, new: &Config) -> Vec<String> {
     let keys = [
         ("rpc.socket", old.socket != new.socket),
         ("rpc.connections", old.connections != new.connections),
+        (
+            "rpc.calls_per_second",
+            old.calls_per_second != new.calls_per_second,
+        ),
         ("state.dir", old.state_dir != new.state_dir),
         ("host", old.host != new.host),
         ("reactors", old.reactors != new.reactors),
