@@ -239,6 +239,29 @@ fn states_and_faults_change_over_the_socket_and_verified_io_moves_without_an_err
 }
 
 #[test]
+fn a_run_whose_io_never_comes_back_ends_and_names_it() {
+    let target = Target::start("stuck", &["--backing", "mem:8M"]);
+    let bench = Running::start(&mut verified(&target.urls, "1h"));
+    target.await_ios(0);
+    for portal in [0, 1] {
+        let params = json!({ "portal": portal, "fault": "hold" });
+        assert_eq!(target.result("target_set_fault", params), true);
+    }
+    // Until all of it is held.
+    until(|| target.status()["counters"]["held"].as_u64() >= Some(8));
+    let out = bench.interrupt();
+    assert_eq!(out.status.code(), Some(3), "{out:?}");
+    let v: Value = serde_json::from_slice(&out.stdout).expect("a report");
+    assert_eq!((&v["ok"], &v["interrupted"]), (&json!(false), &json!(true)));
+    let lines = v["given_up"].to_string();
+    assert!(
+        lines.contains("8 I/Os") && lines.contains("blocks from"),
+        "{lines}"
+    );
+    assert!(lines.contains(&target.urls[0]), "{lines}");
+}
+
+#[test]
 fn one_lun_is_served_and_reached_over_both_protocols_at_once() {
     let mut command = umpio(&["target", "--backing", "mem:8M"]);
     command.args(["--listen", &format!("nvme-tcp://127.0.0.1:0/{NQN}-both")]);

@@ -25,6 +25,13 @@ const LOGIN_OTHERS: Duration = Duration::from_secs(2);
 const SPIN: Duration = Duration::from_micros(200);
 /// Longest sleep.
 const NAP: Duration = Duration::from_millis(1);
+/// At the end: how long nothing at all may come back before what is outstanding is given up. More
+/// than a fence, a retry and a wait for a path take together.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+/// The same after a signal.
+const DRAIN_INTERRUPTED: Duration = Duration::from_secs(5);
+/// I/Os that are named one by one.
+const NAMED_MAX: usize = 8;
 /// How often signals, path states and the story are looked at.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -203,6 +210,9 @@ pub struct Run {
     next_sample: Time,
     next_live: Time,
     interrupted: bool,
+    /// How far the end of the run has come: outstanding, swept, and since when.
+    drain: (u32, u64, Time),
+    given_up: Vec<String>,
 }
 
 impl Run {
@@ -228,11 +238,18 @@ impl Run {
             next_sample: Time::ZERO,
             next_live: Time::ZERO,
             interrupted: false,
+            drain: (u32::MAX, 0, Time::ZERO),
+            given_up: Vec::new(),
         }
     }
 
     pub fn interrupted(&self) -> bool {
         self.interrupted
+    }
+
+    /// What never came back, in words; the run has ended without it.
+    pub fn given_up(&self) -> &[String] {
+        &self.given_up
     }
 
     /// Runs for a while without measuring.
@@ -251,7 +268,8 @@ impl Run {
         }
     }
 
-    /// Measures until the time is up, or a signal comes. Returns with the workload drained.
+    /// Measures until the time is up, or a signal comes. Returns with the workload drained, or with
+    /// what did not come back [given up](Self::given_up).
     pub fn measure(&mut self, engine: &mut Engine, stop: &mut Stop, story: &mut dyn Story) {
         let now = engine.clock.now();
         self.workload.restart(now);
@@ -270,18 +288,44 @@ impl Run {
                 if now >= end || self.interrupted {
                     self.sample(engine, now);
                     self.workload.stop(now);
+                    self.drain = (u32::MAX, 0, now);
                 }
-            } else if self.workload.phase() != Phase::Draining {
+            } else if self.workload.phase() != Phase::Draining || self.is_stuck(engine, now) {
                 return;
             }
         }
     }
 
+    /// Nothing has come back for too long: what is outstanding is named, and given up.
+    fn is_stuck(&mut self, engine: &mut Engine, now: Time) -> bool {
+        let (left, swept) = (
+            self.workload.outstanding(),
+            self.workload.sweep_progress().0,
+        );
+        if (left, swept) != (self.drain.0, self.drain.1) {
+            self.drain = (left, swept, now);
+            return false;
+        }
+        let limit = match self.interrupted {
+            true => DRAIN_INTERRUPTED,
+            false => DRAIN_MAX,
+        };
+        if left == 0 || now.since(self.drain.2) < limit {
+            return false;
+        }
+        self.given_up = outstanding(engine, &self.workload, now, limit);
+        true
+    }
+
     /// The final sweep of a verified run; a signal ends it.
     pub fn sweep(&mut self, engine: &mut Engine, stop: &mut Stop) {
         self.next_live = engine.clock.now() + Duration::from_millis(500);
-        while !self.workload.is_finished() && !self.interrupted {
+        self.drain = (u32::MAX, 0, engine.clock.now());
+        while !self.workload.is_finished() && !self.interrupted && self.given_up.is_empty() {
             let now = self.turn(engine);
+            if self.is_stuck(engine, now) {
+                break;
+            }
             if now >= self.next_look {
                 self.next_look = now + LOOK;
                 self.interrupted = stop.asked();
@@ -408,6 +452,49 @@ impl Run {
             paths,
         });
     }
+}
+
+/// What is outstanding, and where it may be.
+fn outstanding(
+    engine: &mut Engine,
+    workload: &Workload,
+    now: Time,
+    limit: Duration,
+) -> Vec<String> {
+    let all = workload.outstanding_ios();
+    let mut lines = vec![format!(
+        "{} I/Os of which none has come back for {limit:?}",
+        all.len()
+    )];
+    for io in all.iter().take(NAMED_MAX) {
+        let op = if io.write { "write" } else { "read" };
+        let age = units::nanos(now.nanos_since(io.since));
+        let blocks = io.blocks;
+        lines.push(format!(
+            "{op} of {blocks} blocks from {}, begun {age} ago",
+            io.lba
+        ));
+    }
+    if all.len() > NAMED_MAX {
+        lines.push(format!("and {} more", all.len() - NAMED_MAX));
+    }
+    let status = engine.reactor.status(engine.lun);
+    let lun = engine.lun;
+    let channel = engine.reactor.plane().channel(lun);
+    let (held, waiting) = channel.fence.occupants();
+    lines.push(format!(
+        "of the LUN: {} wait for a path, {} for a retry, {held} for a fence, {waiting} behind one",
+        channel.parked.len() + channel.backlog.len(),
+        channel.delayed.len(),
+    ));
+    for p in status.paths {
+        let why = p.reason.map_or_else(String::new, |r| format!(": {r}"));
+        lines.push(format!(
+            "{} is {}, {}, {} in flight{why}",
+            p.url, p.state, p.access, p.nexus_in_flight
+        ));
+    }
+    lines
 }
 
 fn states(engine: &mut Engine) -> Vec<State> {

@@ -64,8 +64,10 @@ Examples:
               --policy round-robin --rw randread --iodepth 64 --report run.html
   umpio bench --path nvme-tcp://10.0.0.1/nqn.x --rw randrw --bs 512..1M --verify --destroy
 
-Exit status: 0 all I/O succeeded, 1 could not run, 2 wrong usage, 3 I/O errors or
-miscompares, 130 interrupted (what was measured until then is reported).
+Exit status: 0 all I/O succeeded, 1 could not run, 2 wrong usage, 3 I/O errors, miscompares or
+I/O that never came back, 130 interrupted (what was measured until then is reported).
+At the end what is outstanding is waited for as long as some of it comes back every minute (after
+a signal: every five seconds); then it is given up and named.
 
 busy_ns_per_io is the time of reactor turns that moved something (received, completed,
 submitted or sent), divided by the I/Os completed. Turns of a polling loop that found nothing

@@ -61,7 +61,7 @@ pub fn run(args: &BenchArgs) -> Result<ExitCode, CliError> {
     let now = engine.clock.now();
     let events = std::mem::take(&mut run.events);
     let mut report = RunReport::new("bench", &spec, &run.workload, facts, events, now);
-    report.interrupted = run.interrupted();
+    report.ended(run.interrupted(), run.given_up());
     engine.reactor.shut_down(Duration::from_millis(500));
     Ok(finish(&Finished {
         report: &report,

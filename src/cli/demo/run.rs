@@ -82,7 +82,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
     let events = std::mem::take(&mut run.events);
     let mut report = RunReport::new("demo", &spec, &run.workload, facts, events, now);
     report.demo = Some(story.counts);
-    report.interrupted = run.interrupted();
+    report.ended(run.interrupted(), run.given_up());
     engine.reactor.shut_down(Duration::from_millis(500));
     target.stop();
     let exit = finish(&Finished {

@@ -144,7 +144,7 @@ pub struct DemoCounts {
 pub struct RunReport {
     pub command: &'static str,
     pub version: &'static str,
-    /// No error, no miscompare.
+    /// No error, no miscompare, and nothing outstanding was given up.
     pub ok: bool,
     /// Ended before its time by a signal.
     pub interrupted: bool,
@@ -166,6 +166,8 @@ pub struct RunReport {
     pub checked: u64,
     /// Starts of a set rate that came late because all of the depth was in use.
     pub late_starts: u64,
+    /// What did not come back within the time that is waited for it: nothing, unless something hangs.
+    pub given_up: Vec<String>,
     pub longest_stall_ns: u64,
     pub fenced: Fenced,
     pub policy: String,
@@ -256,6 +258,7 @@ impl RunReport {
                 .unwrap_or_default(),
             checked: verifier.map_or(0, |v| v.checked()),
             late_starts: stats.late_starts,
+            given_up: Vec::new(),
             longest_stall_ns: lun.longest_stall_ns,
             fenced: lun.fenced,
             policy: lun.policy,
@@ -271,5 +274,12 @@ impl RunReport {
             demo: None,
             events,
         }
+    }
+
+    /// Enters how the run ended.
+    pub fn ended(&mut self, interrupted: bool, given_up: &[String]) {
+        self.interrupted = interrupted;
+        self.given_up = given_up.to_vec();
+        self.ok &= given_up.is_empty();
     }
 }

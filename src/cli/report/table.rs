@@ -201,6 +201,9 @@ fn verdict(r: &RunReport, paint: Paint) -> Vec<String> {
     if r.interrupted {
         lines.push(format!("  {}", paint.warn("interrupted before its time")));
     }
+    for line in &r.given_up {
+        lines.push(format!("  {} {line}", paint.bad("given up")));
+    }
     for e in &r.error_kinds {
         let times = count(e.count);
         lines.push(format!("  {} {times} x {}", paint.bad("error"), e.example));

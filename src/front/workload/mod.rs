@@ -19,5 +19,5 @@ pub mod stats;
 mod tests;
 pub mod verify;
 
-pub use run::{Phase, Workload};
+pub use run::{Outstanding, Phase, Workload};
 pub use spec::{Pattern, Rules, SeriesSpec, Sizes, Spec, SpecError};

@@ -43,6 +43,16 @@ struct Slot {
     unmeasured: bool,
 }
 
+/// An I/O that has not come back.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Outstanding {
+    pub write: bool,
+    pub lba: u64,
+    pub blocks: u32,
+    /// When it should have started.
+    pub since: Time,
+}
+
 /// A workload on one port. Allocates when it is made, never per I/O.
 #[derive(Debug)]
 pub struct Workload {
@@ -159,6 +169,21 @@ impl Workload {
             self.phase = Phase::Draining;
             self.stats.stopped = Some(now);
         }
+    }
+
+    /// What is outstanding, the oldest first.
+    pub fn outstanding_ios(&self) -> Vec<Outstanding> {
+        let away = self.slots.iter().filter(|s| s.buf.is_none());
+        let mut all: Vec<Outstanding> = away
+            .map(|s| Outstanding {
+                write: s.access.write,
+                lba: s.access.lba,
+                blocks: s.access.blocks,
+                since: s.start,
+            })
+            .collect();
+        all.sort_by_key(|o| o.since);
+        all
     }
 
     /// Measures from here on as if nothing had been before (the end of a warm-up).
