@@ -4,16 +4,20 @@
 //! knows how it was written down (`rpc` and `json` do). A [`TargetHandle`] carries a command out
 //! from any thread: the target and its I/O belong to a reactor, which does it between two turns.
 
+mod assemble;
 mod json;
 mod rpc;
 mod service;
 
+pub use assemble::{Assembled, Chap, PortalSpec, Protocol, assemble};
 pub use rpc::TargetRpc;
 pub use service::{TargetHandle, TargetService, Targets};
 
 use crate::base::clock::Time;
 use crate::engine::reactor::HandleError;
-use crate::front::nvme_tcp::{AnaState, Fault, PortalConfig, PortalId, TargetError, TargetStatus};
+use crate::front::fault::Fault;
+use crate::front::iscsi;
+use crate::front::nvme_tcp::{AnaState, PortalConfig, PortalId, TargetError, TargetStatus};
 use crate::lun::plane::{ChannelId, Plane};
 use crate::path::access::AccessState;
 use crate::path::state::State;
@@ -31,24 +35,61 @@ pub enum TargetCommand {
     /// What does it look like now?
     Status,
     /// Changes the access state of all portals of a group, and tells the hosts.
-    SetAccess { group: u32, state: AnaState },
-    /// Switches a fault at a portal.
-    SetFault { portal: PortalId, fault: Fault },
-    /// Opens another portal. In a group that has portals already, it takes their state.
+    SetAccess { group: u32, state: AccessState },
+    /// Switches a fault at a portal, by its number.
+    SetFault { portal: usize, fault: Fault },
+    /// Opens another NVMe/TCP portal. In a group that has portals already, it takes their state.
     AddPortal {
         at: SocketAddr,
         group: u32,
-        access: AnaState,
+        access: AccessState,
     },
+}
+
+/// The portals of both targets, in the order they were added.
+#[derive(Clone, Debug, Default)]
+pub struct Portals {
+    all: Vec<PortalAt>,
+    iscsi: usize,
+}
+
+/// Where a portal is to be found.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum PortalAt {
+    Nvme(PortalId),
+    /// By its number at the iSCSI target.
+    Iscsi(usize),
+}
+
+impl Portals {
+    fn add_nvme(&mut self, portal: PortalId) -> usize {
+        self.all.push(PortalAt::Nvme(portal));
+        self.all.len() - 1
+    }
+
+    fn add_iscsi(&mut self) -> usize {
+        self.all.push(PortalAt::Iscsi(self.iscsi));
+        self.iscsi += 1;
+        self.all.len() - 1
+    }
 }
 
 /// What came of a command.
 #[derive(Clone, Debug)]
 pub enum TargetAnswer {
     Methods(&'static [&'static str]),
-    Status(Box<TargetStatus>, Box<BackingStatus>),
+    Status(Box<StatusAnswer>),
     Done,
-    Portal { portal: PortalId, address: String },
+    Portal { portal: usize, address: String },
+}
+
+/// Both targets, and what they serve.
+#[derive(Clone, Debug)]
+pub struct StatusAnswer {
+    pub nvme: TargetStatus,
+    pub iscsi: iscsi::fault::TargetStatus,
+    pub portals: Portals,
+    pub backing: BackingStatus,
 }
 
 /// Why a command was not carried out.
@@ -56,6 +97,8 @@ pub enum TargetAnswer {
 pub enum CommandError {
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error(transparent)]
+    Iscsi(#[from] iscsi::TargetError),
     #[error(transparent)]
     Reactor(#[from] HandleError),
     #[error("cannot listen at {at}: {source}")]
@@ -119,26 +162,41 @@ impl BackingStatus {
     }
 }
 
-/// What SCSI calls a state of NVMe's.
-const fn access_of(state: AnaState) -> AccessState {
+/// What ANA calls a state. It has no standby; the nearest thing refuses I/O as well.
+pub(crate) const fn ana_of(state: AccessState) -> AnaState {
     match state {
-        AnaState::Optimized => AccessState::Optimized,
-        AnaState::NonOptimized => AccessState::NonOptimized,
-        AnaState::Inaccessible => AccessState::Unavailable,
-        AnaState::PersistentLoss => AccessState::Lost,
-        AnaState::Change => AccessState::Transitioning,
+        AccessState::Optimized => AnaState::Optimized,
+        AccessState::NonOptimized => AnaState::NonOptimized,
+        AccessState::Standby | AccessState::Unavailable => AnaState::Inaccessible,
+        AccessState::Transitioning => AnaState::Change,
+        AccessState::Lost => AnaState::PersistentLoss,
     }
 }
 
 impl Targets {
     /// Changes the state of a group wherever it has portals.
-    fn set_access(&mut self, group: u32, state: AnaState) -> Result<(), TargetError> {
-        let nvme = self.nvme.set_access(group, state);
-        let iscsi = u16::try_from(group).is_ok_and(|group| {
-            let state = access_of(state);
-            self.iscsi.set_access(group, state).is_ok()
-        });
+    fn set_access(&mut self, group: u32, state: AccessState) -> Result<(), TargetError> {
+        let nvme = self.nvme.set_access(group, ana_of(state));
+        let iscsi =
+            u16::try_from(group).is_ok_and(|group| self.iscsi.set_access(group, state).is_ok());
         if iscsi { Ok(()) } else { nvme }
+    }
+
+    /// Switches a fault at the portal of that number.
+    ///
+    /// # Errors
+    /// There is none, or it cannot listen again.
+    pub fn set_fault(
+        &mut self,
+        portal: usize,
+        fault: Fault,
+        now: Time,
+    ) -> Result<(), CommandError> {
+        match self.portals.all.get(portal) {
+            None => Err(TargetError::NoPortal(portal).into()),
+            Some(PortalAt::Nvme(p)) => Ok(self.nvme.set_fault(*p, fault, now)?),
+            Some(PortalAt::Iscsi(p)) => Ok(self.iscsi.set_fault(*p, fault, now)?),
+        }
     }
 }
 
@@ -152,17 +210,20 @@ impl TargetHandle {
         match command {
             TargetCommand::GetMethods => Ok(TargetAnswer::Methods(rpc::METHODS)),
             TargetCommand::Status => {
-                let (target, backing) = self.ask(move |targets, plane, now| {
-                    (targets.nvme.status(now), BackingStatus::of(plane, lun))
+                let status = self.ask(move |targets, plane, now| StatusAnswer {
+                    nvme: targets.nvme.status(now),
+                    iscsi: targets.iscsi.status(),
+                    portals: targets.portals.clone(),
+                    backing: BackingStatus::of(plane, lun),
                 })?;
-                Ok(TargetAnswer::Status(Box::new(target), Box::new(backing)))
+                Ok(TargetAnswer::Status(Box::new(status)))
             }
             TargetCommand::SetAccess { group, state } => {
                 self.ask(move |targets, _, _| targets.set_access(group, state))??;
                 Ok(TargetAnswer::Done)
             }
             TargetCommand::SetFault { portal, fault } => {
-                self.ask(move |targets, _, now| targets.nvme.set_fault(portal, fault, now))??;
+                self.ask(move |targets, _, now| targets.set_fault(portal, fault, now))??;
                 Ok(TargetAnswer::Done)
             }
             TargetCommand::AddPortal { at, group, access } => self.add_portal(at, group, access),
@@ -173,13 +234,13 @@ impl TargetHandle {
         &self,
         at: SocketAddr,
         group: u32,
-        access: AnaState,
+        access: AccessState,
     ) -> Result<TargetAnswer, CommandError> {
         // The address is taken here: that may fail, and need not hold up a turn.
         let config = PortalConfig::tcp(at).map_err(|source| CommandError::Listen { at, source })?;
         let config = PortalConfig {
             group,
-            access,
+            access: ana_of(access),
             ..config
         };
         let add = move |targets: &mut Targets, _: &mut Plane, now: Time| {
@@ -189,6 +250,7 @@ impl TargetHandle {
             }
             let portal = target.add_portal(config);
             let address = target.portal_address(portal).unwrap_or_default();
+            let portal = targets.portals.add_nvme(portal);
             Some(TargetAnswer::Portal { portal, address })
         };
         self.ask(add)?.ok_or(CommandError::Portals)

@@ -7,10 +7,12 @@ use clap::Args;
 
 use crate::cli::bench::args::parse_policy;
 use crate::cli::error::CliError;
+use crate::control::target::{Chap, PortalSpec};
 use crate::engine::reactor::LunSpec;
 use crate::lun::policy::PolicySpec;
 use crate::path::access::AccessState;
 use crate::path::local::{LocalSpec, SpecError};
+use crate::proto::iscsi::chap::{Credentials, Secret};
 use crate::transport::Driver;
 
 const EXAMPLES: &str = "\
@@ -35,11 +37,11 @@ have read or written. So zero=1 is added to a null: that is served and does not 
 
 --rpc is JSON-RPC 2.0, for the owner of the socket only (mode 0600). Methods:
   target_status
-  target_set_access {group, state}: optimized, non_optimized, inaccessible, persistent_loss or
-                    change
+  target_set_access {group, state}: optimized, non_optimized, standby (NVMe: inaccessible),
+                    inaccessible, persistent_loss or change
   target_set_fault  {portal, fault, ms}: none (all off), drop, delay (by ms), hold, reset (once)
-                    or refuse; portals count from 0
-  target_add_portal {address, group, state}
+                    or refuse; portals of both protocols count from 0, as they were given
+  target_add_portal {address, group, state}: over NVMe/TCP
   rpc_get_methods
 For example:
   echo '{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"target_status\"}' | nc -N -U /run/umpio.sock";
@@ -66,6 +68,15 @@ pub struct TargetArgs {
     #[arg(long, value_parser = parse_policy)]
     pub policy: Option<PolicySpec>,
 
+    /// iSCSI: only a host that proves by CHAP to know this may log in; repeat it for each further
+    /// user. USER%SECRET as in a path's URL, or a file with one of them a line
+    #[arg(long, value_name = "USER%SECRET|@FILE", value_parser = parse_chap)]
+    pub chap: Vec<Users>,
+
+    /// iSCSI: what the target proves to hosts that ask (mutual CHAP)
+    #[arg(long, value_name = "USER%SECRET|@FILE", value_parser = parse_chap)]
+    pub target_chap: Option<Users>,
+
     /// Take commands on this Unix socket
     #[arg(long, value_name = "SOCKET")]
     pub rpc: Option<PathBuf>,
@@ -79,13 +90,7 @@ pub struct TargetArgs {
     pub json: bool,
 }
 
-/// How hosts reach a portal.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Protocol {
-    NvmeTcp,
-    /// With the number of the logical unit.
-    Iscsi(u16),
-}
+pub use crate::control::target::Protocol;
 
 /// A portal: `nvme-tcp://HOST[:PORT]/NQN` or `iscsi://HOST[:PORT]/IQN/LUN`, each with
 /// `[?group=N&access=STATE&cc=NAME&transport=tcp|uring]`.
@@ -104,6 +109,18 @@ pub struct Listen {
     pub congestion: Option<String>,
     /// How its connections are driven.
     pub driver: Option<Driver>,
+}
+
+impl Listen {
+    /// What is served there.
+    pub fn spec(&self) -> PortalSpec {
+        PortalSpec {
+            protocol: self.protocol,
+            name: self.nqn.clone(),
+            group: self.group,
+            access: self.access,
+        }
+    }
 }
 
 impl FromStr for Listen {
@@ -268,7 +285,70 @@ fn served(url: &str) -> String {
     }
 }
 
+/// One user, or those of a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Users(pub Vec<Credentials>);
+
+/// For clap. A file keeps secrets out of the list of processes.
+fn parse_chap(text: &str) -> Result<Users, String> {
+    let Some(file) = text.strip_prefix('@') else {
+        return Ok(Users(vec![parse_user(text)?]));
+    };
+    let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|l| !l.is_empty() && !l.starts_with('#'));
+    let users: Vec<_> = lines.map(parse_user).collect::<Result<_, _>>()?;
+    if users.is_empty() {
+        return Err(format!("{file} names no user"));
+    }
+    Ok(Users(users))
+}
+
+fn parse_user(text: &str) -> Result<Credentials, String> {
+    let (name, secret) = text
+        .split_once('%')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or("a user is written USER%SECRET")?;
+    let secret = Secret::new(secret).ok_or("a CHAP secret has 1 to 255 bytes")?;
+    Ok(Credentials {
+        name: name.to_owned(),
+        secret,
+    })
+}
+
 impl TargetArgs {
+    /// Who may log in over iSCSI.
+    ///
+    /// # Errors
+    /// Arguments that do not go together.
+    pub fn chap(&self) -> Result<Chap, CliError> {
+        let hosts = self.chap.iter().flat_map(|u| u.0.clone()).collect();
+        let ours = match &self.target_chap {
+            None => None,
+            Some(Users(all)) if all.len() == 1 => all.first().cloned(),
+            Some(_) => return Err(CliError::usage("--target-chap names more than one user")),
+        };
+        let chap = Chap { hosts, ours };
+        if chap == Chap::default() {
+            return Ok(chap);
+        }
+        if !self
+            .listen
+            .iter()
+            .any(|l| matches!(l.protocol, Protocol::Iscsi(_)))
+        {
+            return Err(CliError::usage(
+                "--chap is for iSCSI portals, and there is none",
+            ));
+        }
+        if chap.hosts.is_empty() {
+            return Err(CliError::usage("--target-chap without --chap").advice(
+                "a target proves itself to hosts that have proved themselves: add --chap",
+            ));
+        }
+        Ok(chap)
+    }
+
     /// The LUN to open.
     ///
     /// # Errors
@@ -337,6 +417,25 @@ mod tests {
         assert!(bad("nvme-tcp://h/n?transport=rdma").contains("uring"));
         assert!(bad("nvme-tcp://h/n?groop=1").contains("groop"));
         assert!(bad("nvme-tcp://h/n?cc=").contains("cubic"));
+    }
+
+    #[test]
+    fn users_come_one_by_one_or_from_a_file() {
+        let one = parse_chap("me%a%b").expect("a user");
+        assert_eq!(one.0[0].name, "me");
+        assert_eq!(Some(&one.0[0].secret), Secret::new("a%b").as_ref());
+        for bad in ["me", "%a", "me%", "@/no/such/file"] {
+            assert!(parse_chap(bad).is_err(), "{bad}");
+        }
+        let name = format!("umpio-users-{}", std::process::id());
+        let file = std::env::temp_dir().join(name);
+        std::fs::write(&file, "# hosts\na%one\n\n b%two \n").expect("written");
+        let users = parse_chap(&format!("@{}", file.display())).expect("two users");
+        let names: Vec<_> = users.0.iter().map(|u| u.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        std::fs::write(&file, "# nobody\n").expect("written");
+        assert!(parse_chap(&format!("@{}", file.display())).is_err());
+        std::fs::remove_file(file).expect("removed");
     }
 
     #[test]

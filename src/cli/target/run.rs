@@ -25,11 +25,12 @@ pub fn run(args: &TargetArgs) -> Result<ExitCode, CliError> {
         Backing::Local(url) => url.clone(),
         Backing::Lun(name) => format!("lun:{name}"),
     };
-    let served = Served::start(&ServeSpec {
+    let spec = ServeSpec {
         portals: args.listen.clone(),
         lun,
         cpu: args.cpu,
-    })?;
+    };
+    let served = Served::start_for(&spec, &args.chap()?)?;
     let rpc = match &args.rpc {
         Some(socket) => Some(serve_rpc(socket, &served)?),
         None => None,

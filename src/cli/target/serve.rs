@@ -5,20 +5,14 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use super::args::{Listen, Protocol};
-use crate::base::clock::wall_nanos;
+use super::args::Listen;
 use crate::cli::drive::advice;
 use crate::cli::error::CliError;
-use crate::control::target::{TargetHandle, TargetService, Targets};
+use crate::control::target::{Chap, TargetHandle, TargetService, Targets, assemble};
 use crate::engine::driver::{Driver, DriverConfig};
 use crate::engine::reactor::{LunSpec, Reactor, ReactorConfig};
-use crate::front::iscsi;
-use crate::front::nvme_tcp::{
-    AnaState, Fault, PortalConfig, PortalId, SubsystemConfig, Target, TargetConfig,
-};
+use crate::front::fault::Fault;
 use crate::lun::plane::ChannelId;
-use crate::lun::port::Ports;
-use crate::path::access::AccessState;
 use crate::transport::listener::Listener;
 use crate::transport::tcp::TcpOptions;
 
@@ -44,21 +38,32 @@ pub struct Served {
 }
 
 impl Served {
-    /// Opens the backing and the portals, and serves from then on.
+    /// Opens the backing and the portals, and serves everybody from then on.
+    ///
+    /// # Errors
+    /// What could not be opened.
     pub fn start(spec: &ServeSpec) -> Result<Self, CliError> {
+        Self::start_for(spec, &Chap::default())
+    }
+
+    /// The same for hosts that prove over iSCSI who they are.
+    ///
+    /// # Errors
+    /// What could not be opened.
+    pub fn start_for(spec: &ServeSpec, chap: &Chap) -> Result<Self, CliError> {
         let mut portals = Vec::with_capacity(spec.portals.len());
         for listen in &spec.portals {
             portals.push((listen.clone(), bind(listen)?));
         }
         let (tell, told) = channel();
-        let lun = spec.lun.clone();
+        let (lun, chap) = (spec.lun.clone(), chap.clone());
         let driver = DriverConfig {
             name: "umpio-target".to_owned(),
             cpu: spec.cpu,
             ..DriverConfig::default()
         };
         let driver = Driver::start(ReactorConfig::default(), driver, move |r| {
-            let result = build(r, &lun, portals).map(|(target, lun, urls)| {
+            let result = build(r, &lun, portals, &chap).map(|(target, lun, urls)| {
                 let (service, handle) = TargetService::new(target, lun, r.handle());
                 r.add_service(Box::new(service));
                 (handle, urls)
@@ -86,7 +91,7 @@ impl Served {
     pub fn set_fault(&self, portal: usize, fault: Fault) {
         // A target that is gone has no faults.
         let _ = self.target.order(move |targets, _, now| {
-            if let Err(e) = targets.nvme.set_fault(PortalId(portal), fault, now) {
+            if let Err(e) = targets.set_fault(portal, fault, now) {
                 tracing::error!("cannot switch {fault:?} at portal {portal}: {e}");
             }
         });
@@ -138,6 +143,7 @@ fn build(
     r: &mut Reactor,
     spec: &LunSpec,
     portals: Vec<(Listen, Listener)>,
+    chap: &Chap,
 ) -> Result<(Targets, ChannelId, Vec<String>), CliError> {
     let failed = |e: &dyn fmt::Display| {
         CliError::new("cannot open what is to be served")
@@ -157,60 +163,13 @@ fn build(
                 .advice("round-robin needs paths that are all equal; try round-robin-with-subset")
         })?;
     }
-    // One port for each target: a port's completions go to whoever asks first.
-    let (port, iscsi_port) = (r.open_port(lun), r.open_port(lun));
-    let geometry = r.plane().geometry(port);
+    let plane = r.plane();
+    let geometry = plane.channel(lun).geometry.clone();
     let geometry = geometry.ok_or_else(|| failed(&"it does not say how large it is"))?;
-    let mut target = Target::new(TargetConfig {
-        seed: wall_nanos(),
-        ..TargetConfig::default()
-    });
-    let mut other = iscsi::Target::new(iscsi::TargetConfig::default());
-    let refused = |e: &dyn fmt::Display| CliError::new("cannot set up the target").got(e);
-    let mut known: Vec<String> = Vec::new();
-    let mut urls = Vec::with_capacity(portals.len());
-    for (listen, listener) in portals {
-        let nqn = listen.nqn;
-        if let Protocol::Iscsi(lun) = listen.protocol {
-            let unit = format!("{nqn}/{lun}");
-            if !known.contains(&unit) {
-                other
-                    .add_lun(&nqn, lun, iscsi_port, &geometry.identity, r.plane())
-                    .map_err(|e| refused(&e))?;
-                known.push(unit.clone());
-            }
-            let portal = iscsi::PortalConfig {
-                listener,
-                target: nqn,
-                group: listen.group as u16,
-                access: listen.access,
-            };
-            let address = other.add_portal(portal).map_err(|e| refused(&e))?;
-            urls.push(format!("iscsi://{address}/{unit}"));
-            continue;
-        }
-        if !known.contains(&nqn) {
-            target
-                .add_subsystem(SubsystemConfig::new(&nqn))
-                .map_err(|e| refused(&e))?;
-            target
-                .add_namespace(&nqn, 1, port, &geometry.identity, r.plane())
-                .map_err(|e| refused(&e))?;
-            known.push(nqn.clone());
-        }
-        let portal = target.add_portal(PortalConfig {
-            group: listen.group,
-            access: ana(listen.access),
-            ..PortalConfig::new(listener)
-        });
-        let address = target.portal_address(portal);
-        urls.push(format!("nvme-tcp://{}/{nqn}", address.unwrap_or_default()));
-    }
-    let targets = Targets {
-        nvme: target,
-        iscsi: other,
-    };
-    Ok((targets, lun, urls))
+    let portals = portals.into_iter().map(|(l, at)| (l.spec(), at)).collect();
+    let made = assemble(r, lun, &geometry, portals, chap);
+    let made = made.map_err(|why| CliError::new("cannot set up the target").got(why))?;
+    Ok((made.targets, lun, made.urls))
 }
 
 /// Serving can begin with the first path; the others join as they come.
@@ -222,15 +181,4 @@ fn await_first_path(r: &mut Reactor, lun: ChannelId) -> Result<(), String> {
         }
     }
     Err(r.status(lun).why_not_ready())
-}
-
-/// ANA has no standby; the nearest thing refuses I/O as well.
-fn ana(state: AccessState) -> AnaState {
-    match state {
-        AccessState::Optimized => AnaState::Optimized,
-        AccessState::NonOptimized => AnaState::NonOptimized,
-        AccessState::Standby | AccessState::Unavailable => AnaState::Inaccessible,
-        AccessState::Transitioning => AnaState::Change,
-        AccessState::Lost => AnaState::PersistentLoss,
-    }
 }

@@ -1,7 +1,12 @@
-//! Portal URLs of served LUNs: `nvme-tcp://HOST[:PORT]/NQN[?group=N&access=STATE]`.
+//! Portal URLs of served LUNs: `nvme-tcp://HOST[:PORT]/NQN` and `iscsi://HOST[:PORT]/IQN/LUN`, with
+//! `[?group=N&access=STATE]`.
 
+use crate::control::target::{PortalSpec, Protocol};
 use crate::path::access::AccessState;
 use crate::path::url::NVME_TCP_PORT;
+
+/// Where an iSCSI target listens.
+const ISCSI_PORT: u16 = 3260;
 
 /// Where a served LUN listens, and as what.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -10,27 +15,35 @@ pub struct Portal {
     /// As the resolver takes it: without brackets.
     pub host: String,
     pub port: u16,
-    pub nqn: String,
-    /// Access group, 1 and up.
-    pub group: u32,
-    pub access: AccessState,
+    pub spec: PortalSpec,
 }
 
 /// What may be written.
-pub const ALLOWED: &str =
-    "nvme-tcp://HOST[:PORT]/NQN[?group=N&access=optimized|non-optimized|inaccessible]";
+pub const ALLOWED: &str = "nvme-tcp://HOST[:PORT]/NQN or iscsi://HOST[:PORT]/IQN/LUN, each with [?group=N&access=optimized|non-optimized|standby (iSCSI)|inaccessible]";
 
 impl Portal {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(url: &str) -> Result<Self, String> {
-        let rest = url
-            .strip_prefix("nvme-tcp://")
-            .ok_or_else(|| format!("'{url}' is no portal that can be served"))?;
+        let (rest, iscsi) = match (
+            url.strip_prefix("nvme-tcp://"),
+            url.strip_prefix("iscsi://"),
+        ) {
+            (Some(rest), _) => (rest, false),
+            (_, Some(rest)) => (rest, true),
+            _ => return Err(format!("'{url}' is no portal that can be served")),
+        };
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let (authority, nqn) = place.split_once('/').ok_or("the NQN is missing")?;
-        if !nqn.starts_with("nqn.") || nqn.len() > 223 {
-            return Err(format!("'{nqn}' is no NQN: nqn.…, 223 bytes at most"));
+        let (authority, name) = place.split_once('/').ok_or(match iscsi {
+            true => "the target's name is missing",
+            false => "the NQN is missing",
+        })?;
+        let (name, protocol) = match iscsi {
+            true => iscsi_place(name)?,
+            false => (name, Protocol::NvmeTcp),
+        };
+        if !iscsi && (!name.starts_with("nqn.") || name.len() > 223) {
+            return Err(format!("'{name}' is no NQN: nqn.…, 223 bytes at most"));
         }
         let (host, port) = match authority.strip_prefix('[') {
             Some(v6) => {
@@ -43,35 +56,60 @@ impl Portal {
             },
         };
         let port = match port {
+            None if iscsi => ISCSI_PORT,
             None => NVME_TCP_PORT,
             Some(p) => p.parse().map_err(|_| format!("'{p}' is no port"))?,
         };
         if host.is_empty() {
             return Err("the host is missing".to_owned());
         }
-        let mut portal = Self {
-            url: url.to_owned(),
-            host: host.to_owned(),
-            port,
-            nqn: nqn.to_owned(),
+        let mut spec = PortalSpec {
+            protocol,
+            name: name.to_owned(),
             group: 1,
             access: AccessState::Optimized,
         };
+        let groups = if iscsi { u32::from(u16::MAX) } else { u32::MAX };
         for item in query.split('&').filter(|i| !i.is_empty()) {
             let (key, value) = item.split_once('=').unwrap_or((item, ""));
             match (key, value) {
                 ("group", n) => {
-                    let n = n.parse().ok().filter(|n| *n > 0);
-                    portal.group = n.ok_or("group is a number from 1 up")?;
+                    let n = n.parse().ok().filter(|n| (1..=groups).contains(n));
+                    spec.group =
+                        n.ok_or_else(|| format!("group is a number from 1 to {groups}"))?;
                 }
-                ("access", "optimized") => portal.access = AccessState::Optimized,
-                ("access", "non-optimized") => portal.access = AccessState::NonOptimized,
-                ("access", "inaccessible") => portal.access = AccessState::Unavailable,
+                ("access", "optimized") => spec.access = AccessState::Optimized,
+                ("access", "non-optimized") => spec.access = AccessState::NonOptimized,
+                ("access", "standby") if iscsi => spec.access = AccessState::Standby,
+                ("access", "inaccessible") => spec.access = AccessState::Unavailable,
                 _ => return Err(format!("'{item}' means nothing here")),
             }
         }
-        Ok(portal)
+        Ok(Self {
+            url: url.to_owned(),
+            host: host.to_owned(),
+            port,
+            spec,
+        })
     }
+}
+
+/// `IQN/LUN`.
+fn iscsi_place(text: &str) -> Result<(&str, Protocol), String> {
+    let (name, unit) = text
+        .split_once('/')
+        .ok_or("the LUN is missing after the target's name, as in iscsi://HOST/IQN/0")?;
+    let known = ["iqn.", "eui.", "naa."].iter().any(|p| name.starts_with(p));
+    if !known || name.len() > 223 || !name.is_ascii() {
+        return Err(format!(
+            "'{name}' is no iSCSI name: iqn.…, eui.… or naa.…, 223 bytes at most"
+        ));
+    }
+    let unit = unit.parse().ok().filter(|n| *n < 256);
+    Ok((
+        name,
+        Protocol::Iscsi(unit.ok_or("a LUN is a number from 0 to 255")?),
+    ))
 }
 
 #[cfg(test)]
@@ -81,13 +119,17 @@ mod tests {
     #[test]
     fn portals_are_read_with_their_defaults() {
         let p = Portal::parse("nvme-tcp://[::1]:0/nqn.x:a?group=2&access=non-optimized").unwrap();
-        assert_eq!((p.host.as_str(), p.port, p.group), ("::1", 0, 2));
-        assert_eq!(p.access, AccessState::NonOptimized);
+        assert_eq!((p.host.as_str(), p.port, p.spec.group), ("::1", 0, 2));
+        assert_eq!(p.spec.access, AccessState::NonOptimized);
         let p = Portal::parse("nvme-tcp://h/nqn.x:a").unwrap();
         assert_eq!(
-            (p.port, p.group, p.access),
+            (p.port, p.spec.group, p.spec.access),
             (4420, 1, AccessState::Optimized)
         );
+        let p = Portal::parse("iscsi://h/iqn.x:a/7?access=standby").unwrap();
+        assert_eq!((p.port, p.spec.protocol), (3260, Protocol::Iscsi(7)));
+        assert_eq!(p.spec.name, "iqn.x:a");
+        assert_eq!(p.spec.access, AccessState::Standby);
         for bad in [
             "tcp://h/nqn.x",
             "nvme-tcp://h",
@@ -96,6 +138,12 @@ mod tests {
             "nvme-tcp://h:x/nqn.x",
             "nvme-tcp://h/nqn.x?group=0",
             "nvme-tcp://h/nqn.x?a=b",
+            "nvme-tcp://h/nqn.x?access=standby",
+            "iscsi://h",
+            "iscsi://h/iqn.x",
+            "iscsi://h/nqn.x/0",
+            "iscsi://h/iqn.x/256",
+            "iscsi://h/iqn.x/0?group=65536",
         ] {
             assert!(Portal::parse(bad).is_err(), "{bad}");
         }

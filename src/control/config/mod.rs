@@ -21,9 +21,12 @@ pub use listen::Portal;
 pub use timers::Timers;
 
 use crate::base::limits;
+use crate::control::jsonrpc::CALLS_PER_SECOND;
+use crate::control::target::{Chap, Protocol};
 use crate::lun::policy::{Policy, PolicySpec, VendorPolicy};
 use crate::path::local::LocalSpec;
 use crate::path::url::{NexusSpec, PathSpec};
+use crate::proto::iscsi::chap::{Credentials, Secret};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -46,6 +49,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// RPC clients at a time.
     pub connections: usize,
+    /// Calls that all of them together get done in a second.
+    pub calls_per_second: u64,
     pub state_dir: PathBuf,
     pub host: HostConfig,
     pub reactors: ReactorsConfig,
@@ -112,6 +117,8 @@ pub struct ServeConfig {
     pub lun: String,
     pub portals: Vec<Portal>,
     pub reactor: usize,
+    /// Who may log in over iSCSI.
+    pub chap: Chap,
 }
 
 impl Config {
@@ -262,12 +269,17 @@ impl Reader<'_> {
             None => 512,
             Some(n) => self.number(n, "rpc.connections", 1..=4096)? as usize,
         };
+        let calls_per_second = match &raw.rpc.calls_per_second {
+            None => CALLS_PER_SECOND,
+            Some(n) => self.number(n, "rpc.calls_per_second", 10..=1_000_000)?,
+        };
         let luns = self.luns(&raw.lun)?;
         let serves = self.serves(&raw.serve, &luns, reactors.count)?;
         Ok(Config {
             file: None,
             socket: raw.rpc.socket.unwrap_or_else(default_socket),
             connections,
+            calls_per_second,
             state_dir: raw.state.dir.unwrap_or_else(default_state_dir),
             host,
             reactors,
@@ -526,11 +538,54 @@ impl Reader<'_> {
             };
             serves.push(ServeConfig {
                 lun: lun.clone(),
+                chap: self.chap(serve, &portals, &key)?,
                 portals,
                 reactor,
             });
         }
         Ok(serves)
+    }
+
+    fn chap(
+        &self,
+        serve: &file::Serve,
+        portals: &[Portal],
+        key: &dyn Fn(&str) -> String,
+    ) -> Result<Chap, ConfigError> {
+        let user = |u: &file::User, place: String| {
+            if u.user.get_ref().is_empty() {
+                let what = "is empty";
+                return Err(self.wrong(u.user.span(), place + ".user", what, "a name"));
+            }
+            let secret = Secret::new(u.secret.get_ref()).ok_or_else(|| {
+                let what = "cannot be used";
+                self.wrong(u.secret.span(), place + ".secret", what, "1 to 255 bytes")
+            })?;
+            Ok(Credentials {
+                name: u.user.get_ref().clone(),
+                secret,
+            })
+        };
+        let mut chap = Chap::default();
+        for (n, u) in serve.chap.iter().enumerate() {
+            chap.hosts.push(user(u, key(&format!("chap[{n}]")))?);
+        }
+        if let Some(u) = &serve.target_chap {
+            chap.ours = Some(user(u, key("target_chap"))?);
+        }
+        let first = serve.chap.first().or(serve.target_chap.as_ref());
+        let Some(first) = first else { return Ok(chap) };
+        let iscsi = |p: &Portal| matches!(p.spec.protocol, Protocol::Iscsi(_));
+        if !portals.iter().any(iscsi) {
+            let what = "no portal of this entry is iSCSI";
+            return Err(self.wrong(first.user.span(), key("chap"), what, "iscsi://… in listen"));
+        }
+        if chap.hosts.is_empty() {
+            let what = "a target proves itself to hosts that have proved themselves";
+            let allowed = "chap = [{ user = \"…\", secret = \"…\" }] beside it";
+            return Err(self.wrong(first.user.span(), key("target_chap"), what, allowed));
+        }
+        Ok(chap)
     }
 }
 

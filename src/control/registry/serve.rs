@@ -2,16 +2,14 @@
 
 use super::Registry;
 use super::answer::ServeAnswer;
-use crate::base::clock::wall_nanos;
 use crate::control::config::{Portal, ServeConfig};
 use crate::control::events::EventKind;
-use crate::control::target::{TargetHandle, TargetService, Targets};
+use crate::control::target::{Chap, PortalSpec, TargetHandle, TargetService, assemble};
 use crate::engine::reactor::{Reactor, ServiceId};
-use crate::front::iscsi;
-use crate::front::nvme_tcp::{AnaState, PortalConfig, SubsystemConfig, Target, TargetConfig};
+use crate::front::Listener;
+use crate::front::nvme_tcp::PortalConfig;
 use crate::lun::plane::ChannelId;
 use crate::lun::port::{Geometry, PortId};
-use crate::path::access::AccessState;
 use std::net::ToSocketAddrs;
 
 /// A LUN that should be served.
@@ -27,7 +25,7 @@ enum At {
     Waiting,
     Serving {
         service: ServiceId,
-        port: PortId,
+        ports: Vec<PortId>,
         _handle: TargetHandle,
         urls: Vec<String>,
     },
@@ -97,22 +95,25 @@ impl Registry {
         };
         let mut portals = Vec::with_capacity(config.portals.len());
         for portal in &config.portals {
-            portals.push((portal.clone(), bind(portal)?));
+            portals.push((portal.spec.clone(), bind(portal)?));
         }
-        let built = driver.ask(move |r| build(r, channel, &geometry, portals));
+        let chap = config.chap.clone();
+        let built = driver.ask(move |r| build(r, channel, &geometry, portals, &chap));
         built.map_err(|e| e.to_string())?.map(Some)
     }
 
     /// Ends serving: its hosts lose their connections.
     pub(super) fn end_serve(&self, serve: Serve) {
-        let At::Serving { service, port, .. } = serve.at else {
+        let At::Serving { service, ports, .. } = serve.at else {
             return;
         };
         if let Some(driver) = self.driver(serve.config.reactor) {
             // A reactor that is gone serves nobody.
             let _ = driver.ask(move |r| {
                 drop(r.remove_service(service));
-                r.plane().close_port(port);
+                for port in ports {
+                    r.plane().close_port(port);
+                }
             });
         }
     }
@@ -145,7 +146,7 @@ impl Registry {
     }
 }
 
-fn bind(portal: &Portal) -> Result<PortalConfig, String> {
+fn bind(portal: &Portal) -> Result<Listener, String> {
     let failed = |e: std::io::Error| format!("cannot listen at {}: {e}", portal.url);
     let mut found = (portal.host.as_str(), portal.port)
         .to_socket_addrs()
@@ -153,7 +154,8 @@ fn bind(portal: &Portal) -> Result<PortalConfig, String> {
     let at = found
         .next()
         .ok_or_else(|| format!("'{}' has no address", portal.host))?;
-    PortalConfig::tcp(at).map_err(failed)
+    let bound = PortalConfig::tcp(at).map_err(failed)?;
+    Ok(bound.listener)
 }
 
 /// On the reactor's thread.
@@ -161,65 +163,15 @@ fn build(
     r: &mut Reactor,
     lun: ChannelId,
     geometry: &Geometry,
-    portals: Vec<(Portal, PortalConfig)>,
+    portals: Vec<(PortalSpec, Listener)>,
+    chap: &Chap,
 ) -> Result<At, String> {
-    let port = r.open_port(lun);
-    let target = assemble(r, port, geometry, portals);
-    match target {
-        Ok((target, urls)) => {
-            // `[[serve]]` knows NVMe/TCP portals only; the other half has none.
-            let targets = Targets {
-                nvme: target,
-                iscsi: iscsi::Target::new(iscsi::TargetConfig::default()),
-            };
-            let (service, handle) = TargetService::new(targets, lun, r.handle());
-            Ok(At::Serving {
-                service: r.add_service(Box::new(service)),
-                port,
-                _handle: handle,
-                urls,
-            })
-        }
-        Err(why) => {
-            r.plane().close_port(port);
-            Err(why)
-        }
-    }
-}
-
-fn assemble(
-    r: &mut Reactor,
-    port: PortId,
-    geometry: &Geometry,
-    portals: Vec<(Portal, PortalConfig)>,
-) -> Result<(Target, Vec<String>), String> {
-    let mut target = Target::new(TargetConfig {
-        seed: wall_nanos(),
-        ..TargetConfig::default()
-    });
-    let mut known: Vec<String> = Vec::new();
-    let mut urls = Vec::with_capacity(portals.len());
-    for (portal, bound) in portals {
-        let nqn = portal.nqn;
-        if !known.contains(&nqn) {
-            let config = SubsystemConfig::new(&nqn);
-            target.add_subsystem(config).map_err(|e| e.to_string())?;
-            target
-                .add_namespace(&nqn, 1, port, &geometry.identity, r.plane())
-                .map_err(|e| e.to_string())?;
-            known.push(nqn.clone());
-        }
-        let id = target.add_portal(PortalConfig {
-            group: portal.group,
-            access: match portal.access {
-                AccessState::Optimized => AnaState::Optimized,
-                AccessState::NonOptimized => AnaState::NonOptimized,
-                _ => AnaState::Inaccessible,
-            },
-            ..bound
-        });
-        let address = target.portal_address(id).unwrap_or_default();
-        urls.push(format!("nvme-tcp://{address}/{nqn}"));
-    }
-    Ok((target, urls))
+    let made = assemble(r, lun, geometry, portals, chap)?;
+    let (service, handle) = TargetService::new(made.targets, lun, r.handle());
+    Ok(At::Serving {
+        service: r.add_service(Box::new(service)),
+        ports: made.ports,
+        _handle: handle,
+        urls: made.urls,
+    })
 }

@@ -1,68 +1,146 @@
 //! A target's status as JSON. 64-bit ids are texts; counters are numbers.
 
 use super::rpc::STATES;
-use super::{BackingPath, BackingStatus};
+use super::{BackingPath, PortalAt, Portals, StatusAnswer};
+use crate::front::iscsi::fault as iscsi;
 use crate::front::nvme_tcp::{
-    AnaState, ConnectionStatus, ControllerStatus, PortalStatus, TargetCounters, TargetStatus,
+    AnaState, ConnectionStatus, ControllerStatus, PortalId, PortalStatus, TargetCounters,
 };
+use crate::path::access::AccessState;
 use serde_json::{Value, json};
+use std::time::Duration;
 use uuid::Uuid;
 
-pub(super) fn status(target: &TargetStatus, backing: &BackingStatus) -> Value {
+pub(super) fn status(s: &StatusAnswer) -> Value {
+    let target = &s.nvme;
+    let at = |id: PortalId| number(&s.portals, PortalAt::Nvme(id));
+    let iscsi_at = |n: usize| number(&s.portals, PortalAt::Iscsi(n));
+    let portals = s.portals.all.iter().enumerate();
+    let portals = portals.filter_map(|(n, place)| match place {
+        PortalAt::Nvme(id) => Some(portal(n, target.portals.iter().find(|p| p.id == *id)?)),
+        PortalAt::Iscsi(at) => Some(iscsi_portal(n, s.iscsi.portals.get(*at)?)),
+    });
     let closed = target.closed.iter();
     json!({
-        "portals": list(&target.portals, portal),
-        "controllers": list(&target.controllers, controller),
-        "connections": list(&target.connections, connection),
+        "portals": portals.collect::<Vec<_>>(),
+        "controllers": list(&target.controllers, |c| controller(c, at(c.portal))),
+        "connections": list(&target.connections, |c| connection(c, at(c.portal))),
         "counters": counters(&target.counters),
         "closed": closed
             .map(|(peer, why)| json!({ "peer": peer, "reason": why.to_string() }))
             .collect::<Vec<_>>(),
         "buffer_bytes": target.buffer_bytes,
+        "iscsi": {
+            "connections": list(&s.iscsi.connections, |c| iscsi_connection(c, iscsi_at(c.portal))),
+            "counters": iscsi_counters(&s.iscsi),
+            "held": s.iscsi.held,
+        },
         "backing": {
-            "lun": backing.lun,
-            "policy": backing.policy,
-            "paths": list(&backing.paths, path),
+            "lun": s.backing.lun,
+            "policy": s.backing.policy,
+            "paths": list(&s.backing.paths, path),
         },
     })
+}
+
+fn number(portals: &Portals, at: PortalAt) -> Option<usize> {
+    portals.all.iter().position(|p| *p == at)
 }
 
 fn list<T>(items: &[T], item: impl Fn(&T) -> Value) -> Value {
     items.iter().map(item).collect()
 }
 
-fn state(state: AnaState) -> &'static str {
+/// As `target_set_access` spells it.
+fn access_name(state: AccessState) -> &'static str {
     let named = STATES.iter().find(|(_, s)| *s == state);
     named.map_or("unknown", |(name, _)| name)
 }
 
-fn portal(p: &PortalStatus) -> Value {
-    let access = |(group, s): &(u32, AnaState)| json!({ "ana_group": group, "state": state(*s) });
+fn state(state: AnaState) -> &'static str {
+    access_name(match state {
+        AnaState::Optimized => AccessState::Optimized,
+        AnaState::NonOptimized => AccessState::NonOptimized,
+        AnaState::Inaccessible => AccessState::Unavailable,
+        AnaState::PersistentLoss => AccessState::Lost,
+        AnaState::Change => AccessState::Transitioning,
+    })
+}
+
+fn faults(drop: bool, delay: Duration, hold: bool, refuse: bool) -> Value {
     let switches = [
-        ("drop", p.dropping),
-        ("delay", !p.delay.is_zero()),
-        ("hold", p.holding),
-        ("refuse", p.refusing),
+        ("drop", drop),
+        ("delay", !delay.is_zero()),
+        ("hold", hold),
+        ("refuse", refuse),
     ];
     let on = switches.iter().filter(|(_, on)| *on);
+    on.map(|(name, _)| json!(name)).collect()
+}
+
+fn portal(n: usize, p: &PortalStatus) -> Value {
+    let access = |(group, s): &(u32, AnaState)| json!({ "ana_group": group, "state": state(*s) });
     json!({
-        "portal": p.id.0,
+        "portal": n,
+        "protocol": "nvme-tcp",
         "address": p.address,
         "group": p.group,
         "access": list(&p.access, access),
-        "faults": on.map(|(name, _)| *name).collect::<Vec<_>>(),
+        "faults": faults(p.dropping, p.delay, p.holding, p.refusing),
         "delay_ms": p.delay.as_millis() as u64,
         "connections": p.connections,
     })
 }
 
-fn controller(c: &ControllerStatus) -> Value {
+fn iscsi_portal(n: usize, p: &iscsi::PortalStatus) -> Value {
+    let f = p.faults;
+    json!({
+        "portal": n,
+        "protocol": "iscsi",
+        "address": p.address,
+        "target": p.target,
+        "group": p.group,
+        "access": [{ "target_port_group": p.group, "state": access_name(p.access) }],
+        "faults": faults(f.drop, f.delay, f.hold, f.refuse),
+        "delay_ms": f.delay.as_millis() as u64,
+        "connections": p.connections,
+    })
+}
+
+fn iscsi_connection(c: &iscsi::ConnectionStatus, portal: Option<usize>) -> Value {
+    json!({
+        "peer": c.peer,
+        "portal": portal,
+        "logged_in": c.logged_in,
+        "discovery": c.discovery,
+        "tsih": c.tsih,
+        "cid": c.cid,
+        "in_execution": c.in_execution,
+    })
+}
+
+fn iscsi_counters(s: &iscsi::TargetStatus) -> Value {
+    let c = &s.counters;
+    json!({
+        "accepted": c.accepted,
+        "refused_connections": c.refused_connections,
+        "logins": c.logins,
+        "failed_logins": c.failed_logins,
+        "commands": c.commands,
+        "io_errors": c.io_errors,
+        "protocol_errors": c.protocol_errors,
+        "starved": c.starved,
+        "aborted": c.aborted,
+    })
+}
+
+fn controller(c: &ControllerStatus, portal: Option<usize>) -> Value {
     json!({
         "cntlid": c.cntlid,
         "subsystem": c.subsystem,
         "hostnqn": c.hostnqn,
         "host_id": Uuid::from_bytes(c.host_id).to_string(),
-        "portal": c.portal.0,
+        "portal": portal,
         "io_queues": c.io_queues,
         "kato_ms": c.kato.as_millis() as u64,
         "ready": c.ready,
@@ -70,10 +148,10 @@ fn controller(c: &ControllerStatus) -> Value {
     })
 }
 
-fn connection(c: &ConnectionStatus) -> Value {
+fn connection(c: &ConnectionStatus, portal: Option<usize>) -> Value {
     json!({
         "peer": c.peer,
-        "portal": c.portal.0,
+        "portal": portal,
         "cntlid": c.cntlid,
         "qid": c.qid,
         "open": c.open,

@@ -2,7 +2,10 @@
 
 use super::{CommandError, TargetAnswer, TargetCommand, TargetHandle, json};
 use crate::control::jsonrpc::{Methods, Params, RpcError};
-use crate::front::nvme_tcp::{AnaState, Fault, PortalId, TargetError};
+use crate::front::fault::Fault;
+use crate::front::iscsi;
+use crate::front::nvme_tcp::TargetError;
+use crate::path::access::AccessState;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -15,13 +18,14 @@ pub(super) const METHODS: &[&str] = &[
     "target_status",
 ];
 
-/// Access states, as they are written.
-pub(super) const STATES: [(&str, AnaState); 5] = [
-    ("optimized", AnaState::Optimized),
-    ("non_optimized", AnaState::NonOptimized),
-    ("inaccessible", AnaState::Inaccessible),
-    ("persistent_loss", AnaState::PersistentLoss),
-    ("change", AnaState::Change),
+/// Access states, as they are written. Standby is SCSI's; ANA's nearest is inaccessible.
+pub(super) const STATES: [(&str, AccessState); 6] = [
+    ("optimized", AccessState::Optimized),
+    ("non_optimized", AccessState::NonOptimized),
+    ("standby", AccessState::Standby),
+    ("inaccessible", AccessState::Unavailable),
+    ("persistent_loss", AccessState::Lost),
+    ("change", AccessState::Transitioning),
 ];
 
 /// Faults, as they are written; `delay` gets its time from `ms`.
@@ -82,7 +86,7 @@ pub(super) fn read(method: &str, mut params: Params) -> Result<TargetCommand, Rp
                 return Err(RpcError::field("ms", "goes with fault delay only"));
             }
             TargetCommand::SetFault {
-                portal: PortalId(portal as usize),
+                portal: portal as usize,
                 fault,
             }
         }
@@ -96,7 +100,7 @@ pub(super) fn read(method: &str, mut params: Params) -> Result<TargetCommand, Rp
                 group: params.optional_number("group", GROUPS)?.unwrap_or(1) as u32,
                 access: params
                     .optional_one_of("state", &STATES)?
-                    .unwrap_or(AnaState::Optimized),
+                    .unwrap_or(AccessState::Optimized),
             }
         }
         _ => return Err(RpcError::no_method(method)),
@@ -110,16 +114,17 @@ fn write(answer: &TargetAnswer) -> Value {
         TargetAnswer::Methods(names) => serde_json::json!(names),
         TargetAnswer::Done => Value::Bool(true),
         TargetAnswer::Portal { portal, address } => {
-            serde_json::json!({ "portal": portal.0, "address": address })
+            serde_json::json!({ "portal": portal, "address": address })
         }
-        TargetAnswer::Status(target, backing) => json::status(target, backing),
+        TargetAnswer::Status(status) => json::status(status),
     }
 }
 
 /// An error names the parameter that is to blame, where one is.
 fn refused(error: &CommandError) -> RpcError {
     match error {
-        CommandError::Target(TargetError::NoPortal(_)) => RpcError::field("portal", error),
+        CommandError::Target(TargetError::NoPortal(_))
+        | CommandError::Iscsi(iscsi::TargetError::NoPortal(_)) => RpcError::field("portal", error),
         CommandError::Target(TargetError::NoGroup(_)) => RpcError::field("group", error),
         _ => RpcError::failed(error.to_string()),
     }
@@ -158,7 +163,7 @@ mod tests {
             ),
             Ok(TargetCommand::SetAccess {
                 group: 2,
-                state: AnaState::NonOptimized
+                state: AccessState::NonOptimized
             })
         );
         assert_eq!(
@@ -167,7 +172,7 @@ mod tests {
                 json!({ "portal": 1, "fault": "delay", "ms": 5 })
             ),
             Ok(TargetCommand::SetFault {
-                portal: PortalId(1),
+                portal: 1,
                 fault: Fault::Delay(Duration::from_millis(5))
             })
         );
@@ -176,7 +181,7 @@ mod tests {
             Ok(TargetCommand::AddPortal {
                 at: "[::1]:0".parse().expect("valid"),
                 group: 1,
-                access: AnaState::Optimized
+                access: AccessState::Optimized
             })
         );
         let spdk = json!({ "current": true, "include_aliases": false });
@@ -193,7 +198,7 @@ mod tests {
             ("target_set_access", json!({ "group": 1 }), "state"),
             (
                 "target_set_access",
-                json!({ "group": 1, "state": "standby" }),
+                json!({ "group": 1, "state": "lost" }),
                 "state",
             ),
             (
@@ -231,13 +236,10 @@ mod tests {
             assert_eq!(e.field.as_deref(), Some(field), "{method} {params}: {e}");
             assert!(e.message.starts_with(field), "{e}");
         }
-        let e = call(
-            "target_set_access",
-            json!({ "group": 1, "state": "standby" }),
-        );
+        let e = call("target_set_access", json!({ "group": 1, "state": "lost" }));
         let text = e.expect_err("no such state").message;
         assert!(
-            text.contains("\"standby\"") && text.contains("persistent_loss"),
+            text.contains("\"lost\"") && text.contains("persistent_loss"),
             "{text}"
         );
     }

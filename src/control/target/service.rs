@@ -1,5 +1,6 @@
 //! A target on its reactor, and the handle that other threads have on it.
 
+use super::Portals;
 use crate::base::clock::Time;
 use crate::engine::reactor::{Handle, HandleError, Service};
 use crate::front::iscsi;
@@ -14,6 +15,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 pub struct Targets {
     pub nvme: nvme_tcp::Target,
     pub iscsi: iscsi::Target,
+    /// The portals of both, as they are numbered.
+    pub portals: Portals,
 }
 
 /// Something to do on the target's thread.

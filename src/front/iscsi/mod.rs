@@ -7,6 +7,7 @@
 //! - `connection`: one connection, its login and moving bytes
 //! - `command`: SCSI commands, by way of the device server in `front::scsi`
 //! - `hand`: a connection that is worked on, with the command numbers of its session
+//! - [`fault`]: faults that can be switched at a portal
 //! - `task`: task management, text
 //! - `logout`: ends of connections and sessions
 //!
@@ -16,6 +17,7 @@
 
 mod command;
 mod connection;
+pub mod fault;
 mod hand;
 mod logout;
 #[cfg(test)]
@@ -85,6 +87,10 @@ pub enum TargetError {
     BadLun(u16),
     #[error("no portal is in group {0}")]
     NoGroup(u16),
+    #[error("there is no portal {0}")]
+    NoPortal(usize),
+    #[error("the portal cannot listen again: {0}")]
+    Listener(String),
 }
 
 /// How a portal is set up.
@@ -137,6 +143,7 @@ pub struct Target {
     next_accept: Time,
     next_timers: Time,
     counters: TargetCounters,
+    tampering: fault::Tampering,
 }
 
 impl Target {
@@ -156,6 +163,7 @@ impl Target {
             next_accept: Time::ZERO,
             next_timers: Time::ZERO,
             counters: TargetCounters::default(),
+            tampering: fault::Tampering::default(),
         }
     }
 
@@ -267,6 +275,19 @@ impl Target {
 
     /// Does what there is to do; true when there was something.
     pub fn poll<P: Ports>(&mut self, ports: &mut P, now: Time) -> bool {
+        let work = if self.tampering.is_on() {
+            self.poll_faulty(ports, now)
+        } else {
+            self.turn(ports, now)
+        };
+        if now >= self.next_timers {
+            self.next_timers = now + TIMERS_EVERY;
+            self.timers(ports, now);
+        }
+        work
+    }
+
+    fn turn<P: Ports>(&mut self, ports: &mut P, now: Time) -> bool {
         let mut work = self.accept(now);
         work |= self.collect(ports, now);
         for index in 0..self.connections.len() {
@@ -275,10 +296,6 @@ impl Target {
         work |= self.collect(ports, now);
         for index in 0..self.connections.len() {
             work |= self.send(index, now);
-        }
-        if now >= self.next_timers {
-            self.next_timers = now + TIMERS_EVERY;
-            self.timers(ports, now);
         }
         work
     }
@@ -296,6 +313,9 @@ impl Target {
             .flatten()
             .any(|c| waiting(c))
             .then_some(self.next_timers)
+            .into_iter()
+            .chain(self.tampering.next_deadline())
+            .min()
     }
 
     /// File descriptors to sleep on: readable when there is something to do, and true where there is
@@ -322,6 +342,9 @@ impl Target {
         }
         let mut work = false;
         for index in 0..self.portals.len() {
+            if self.tampering.at(index).drop {
+                continue;
+            }
             while let Ok(Some(link)) = self.portals[index].listener.accept() {
                 work = true;
                 if self.connections.iter().flatten().count() >= self.config.connections {
@@ -373,7 +396,7 @@ impl Target {
             let late = self.connections[index]
                 .as_ref()
                 .is_some_and(|c| c.link.is_some() && !c.logged_in && now >= c.opened + LOGIN_MAX);
-            if late {
+            if late && !self.is_dropped(index) {
                 self.counters.failed_logins += 1;
                 self.close_at(index, "no login in time", true);
             }

@@ -2,6 +2,8 @@
 
 use super::{Target, TargetError};
 use crate::base::clock::Time;
+pub use crate::front::fault::Fault;
+use crate::front::fault::Faults;
 use crate::proto::nvme::controller::{AnaState, Limits};
 use crate::proto::nvme_tcp::controller::QueueConfig;
 use crate::transport::Conn;
@@ -9,7 +11,6 @@ use crate::transport::listener::Listener;
 use crate::transport::tcp::TcpOptions;
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 /// A portal of a target, in the order they were added.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
@@ -46,34 +47,6 @@ impl PortalConfig {
     pub fn tcp(at: SocketAddr) -> io::Result<Self> {
         Listener::tcp(at, TcpOptions::default()).map(Self::new)
     }
-}
-
-/// A fault to switch on or off at a portal.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub enum Fault {
-    /// All faults off; what was held is executed.
-    None,
-    /// Nothing is read, answered or accepted, and nothing is closed: the network is gone.
-    Drop(bool),
-    /// Answers go out this much later.
-    Delay(Duration),
-    /// I/O commands are received and executed only when this is switched off again, even if
-    /// their connection is gone by then, unless they must be discarded before: when a
-    /// cross-controller reset ends their controller, or its keep alive timer expires.
-    Hold(bool),
-    /// Every connection is reset, once.
-    Reset,
-    /// The listener is closed: connects are refused.
-    Refuse(bool),
-}
-
-/// The faults in force.
-#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Faults {
-    pub(super) drop: bool,
-    pub(super) hold: bool,
-    pub(super) refuse: bool,
-    pub(super) delay: Duration,
 }
 
 #[derive(Debug)]
