@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Receives of a turn that found nothing, on average and in 1/256, above which the set is asked:
 /// where the lines of `docs/performance.md` cross.
-const ON_ABOVE: u32 = 6 * 256;
+const ON_ABOVE: u32 = 3 * 256;
 /// And below which it is no longer.
-const OFF_BELOW: u32 = 3 * 256;
+const OFF_BELOW: u32 = 3 * 128;
 /// The average is over some 2^AVERAGE turns.
 const AVERAGE: u32 = 6;
 /// Events taken of one turn at most; more wait for the next.

@@ -122,8 +122,8 @@ impl Conn {
         }
     }
 
-    /// Sends what the source has: one system call where the socket takes it all; or, with
-    /// io_uring, stages it for `uring::turn`.
+    /// Sends what the source has: one system call where the socket takes it all; with io_uring and
+    /// many connections, it is staged for [`end_turn`].
     pub fn send<S: Source>(&mut self, source: &mut S, now: Time) -> io::Result<Turn> {
         match self {
             Self::Tcp(c) => c.send(source, now),

@@ -1,7 +1,7 @@
-//! The same exchanges over plain sockets, over plain sockets behind the gate, and over io_uring, on
-//! either end.
+//! The same exchanges over plain sockets, over plain sockets behind the gate, and over io_uring (with
+//! staged sends, and as it decides by itself), on either end.
 
-use super::uring::available;
+use super::uring::{self, available};
 use super::{begin_turn, end_turn, gate};
 use crate::base::clock::{Clock, Time};
 use crate::base::iovecs::{RecvVec, SendVec};
@@ -11,7 +11,8 @@ use crate::transport::{Conn, Driver, Sink, Source};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::time::Duration;
 
-/// Drivers of either end, and whether plain receives go through the gate.
+/// Drivers of either end, and whether receives go through the gate, and sends of io_uring through
+/// the ring, however few they are.
 type Ways = (Driver, Driver, bool);
 
 /// What to test; without io_uring where that is refused, and says so.
@@ -22,8 +23,9 @@ fn ways() -> Vec<Ways> {
     ];
     if available() {
         all.push((Driver::Uring, Driver::Uring, false));
+        all.push((Driver::Uring, Driver::Uring, true));
         all.push((Driver::Uring, Driver::Tcp, true));
-        all.push((Driver::Tcp, Driver::Uring, false));
+        all.push((Driver::Tcp, Driver::Uring, true));
     } else {
         eprintln!("SKIPPED: io_uring is refused here; only plain sockets were tested");
     }
@@ -80,6 +82,7 @@ fn end(bytes: usize, slice: usize) -> End {
 /// Two connected ends. The listener lives no longer than this.
 fn connect(drivers: Ways) -> (Conn, Conn) {
     gate::force(drivers.2);
+    uring::force(drivers.2);
     let options = TcpOptions {
         driver: Some(drivers.1),
         ..TcpOptions::default()
@@ -259,6 +262,7 @@ fn a_connection_follows_its_user_from_thread_to_thread() {
             left.out = vec![round as u8; 100];
             (a, left) = std::thread::spawn(move || {
                 gate::force(drivers.2);
+                uring::force(drivers.2);
                 a.send(&mut left, Time::ZERO).unwrap();
                 turn();
                 patiently(|| {
@@ -308,7 +312,7 @@ fn a_full_socket_is_waited_for_and_not_asked_again_and_again() {
         eprintln!("SKIPPED: io_uring is refused here");
         return;
     }
-    let (mut a, mut b) = connect((Driver::Uring, Driver::Tcp, false));
+    let (mut a, mut b) = connect((Driver::Uring, Driver::Tcp, true));
     let taken = clog(&mut a);
     let busy = (0..100).filter(|_| begin_turn() | end_turn()).count();
     assert!(busy <= 2, "{busy} of 100 turns found something to do");
@@ -326,7 +330,7 @@ fn bytes_that_wait_for_a_full_socket_do_not_follow_to_another_thread_and_that_is
         eprintln!("SKIPPED: io_uring is refused here");
         return;
     }
-    let (mut a, mut b) = connect((Driver::Uring, Driver::Tcp, false));
+    let (mut a, mut b) = connect((Driver::Uring, Driver::Tcp, true));
     clog(&mut a);
     let moved = std::thread::spawn(move || {
         let mut sink = end(0, 1);
@@ -344,7 +348,7 @@ fn nothing_that_was_staged_leaves_after_an_abort() {
         return;
     }
     for at_once in [true, false] {
-        let (mut a, mut b) = connect((Driver::Uring, Driver::Tcp, false));
+        let (mut a, mut b) = connect((Driver::Uring, Driver::Tcp, true));
         let (mut left, mut right) = (end(0, 100), end(0, 1));
         left.out = vec![9; 100];
         if !at_once {
@@ -437,4 +441,42 @@ fn a_gated_connection_moves_to_the_gate_of_another_thread() {
         eof
     });
     assert_eq!(sink.got.len(), 40);
+}
+
+#[test]
+fn few_senders_send_by_themselves_and_many_together() {
+    if !available() {
+        eprintln!("SKIPPED: io_uring is refused here");
+        return;
+    }
+    let mut conns: Vec<_> = (0..12)
+        .map(|_| connect((Driver::Uring, Driver::Tcp, false)))
+        .collect();
+    let mut got: Vec<_> = (0..12).map(|_| end(0, 1)).collect();
+    let mut sent = [0; 12];
+    for (senders, together) in [(1, false), (12, true), (2, false)] {
+        for _ in 0..200 {
+            begin_turn();
+            for (n, (a, _)) in conns[..senders].iter_mut().enumerate() {
+                sent[n] += a.send(&mut end(10, 10), Time::ZERO).unwrap().bytes;
+            }
+            let staged = conns[0].0.is_clogged();
+            end_turn();
+            assert!(!conns[0].0.is_clogged(), "a turn sends all that is staged");
+            if staged == together {
+                break;
+            }
+        }
+        begin_turn();
+        conns[0].0.send(&mut end(10, 10), Time::ZERO).unwrap();
+        sent[0] += 10;
+        assert_eq!(conns[0].0.is_clogged(), together, "{senders} senders");
+        end_turn();
+    }
+    patiently(|| {
+        for ((_, b), got) in conns.iter_mut().zip(&mut got) {
+            b.recv(got, Time::ZERO).unwrap();
+        }
+        got.iter().zip(sent).all(|(g, n)| g.got.len() == n)
+    });
 }

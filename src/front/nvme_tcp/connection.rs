@@ -165,7 +165,7 @@ impl Connection {
             self.last_traffic = now;
             self.next_look = now;
         } else if now.since(self.last_traffic) > IDLE_AFTER
-            && matches!(self.link, Some(Conn::Tcp(_)))
+            && matches!(self.link, Some(Conn::Tcp(_) | Conn::Uring(_)))
         {
             let every = if self.qid == 0 {
                 ADMIN_EVERY

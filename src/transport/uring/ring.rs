@@ -1,11 +1,10 @@
-//! The ring of one thread: readiness of all its sockets, and all small sends of a turn in one
-//! system call.
+//! The ring of one thread: all small sends of a turn in one system call.
 //!
-//! The kernel is given two kinds of work. A multishot poll per socket refers to no memory. A send
-//! refers to bytes that this ring has staged and owns, carries MSG_DONTWAIT, and is therefore
-//! over when the call that submitted it returns: [`Ring::turn`] does not return before it has
-//! taken the completion of every send. So no operation that refers to memory outlives a call, and
-//! payload is never in the kernel's hands when a request completes (I4).
+//! The kernel is given two kinds of work. A send refers to bytes that this ring has staged and owns,
+//! carries MSG_DONTWAIT, and is therefore over when the call that submitted it returns:
+//! [`Ring::turn`] does not return before it has taken the completion of every send. A poll for room
+//! in a socket that was full refers to no memory. So no operation that refers to memory outlives a
+//! call, and payload is never in the kernel's hands when a request completes (I4).
 //!
 //! A ring belongs to the thread that made it: the kernel takes calls on it from no other. A
 //! connection holds a [`Seat`] in one ring and may leave it from any thread, by a note that the ring
@@ -20,16 +19,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Sockets of one ring at most; further ones are driven by plain calls.
 const SLOTS: u32 = 256;
-/// One send and one poll per socket in one turn.
+/// One send and one poll for room per socket in one turn.
 const ENTRIES: u32 = 2 * SLOTS;
 /// Bytes staged for one socket at most. What is offered beyond goes out by a call of its own,
 /// uncopied: payload of this size and more is never copied (I11).
 pub(super) const STAGE_MAX: usize = 16 * 1024;
 
-/// What a socket is polled for.
-const EVENTS: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
-/// After any of these the socket has an end or an error to read, whatever was read before.
-const ENDED: i32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as i32;
+/// What a full socket is polled for.
+const ROOM: u32 = (libc::POLLOUT | libc::POLLHUP | libc::POLLERR) as u32;
 
 const KIND_SEND: u64 = 1 << 63;
 /// A poll for room to send.
@@ -86,10 +83,6 @@ struct Slot {
     /// Tells completions of an earlier socket in this slot from those of the present one.
     epoch: u32,
     used: bool,
-    armed: bool,
-    /// There may be bytes to receive.
-    ready: bool,
-    ended: bool,
     /// errno of a send that failed; 0: none.
     error: i32,
     staged: Vec<u8>,
@@ -108,7 +101,7 @@ pub(super) struct Ring {
     home: Arc<Home>,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// Slots with something staged, or to be polled.
+    /// Slots with something staged, or to be polled for room.
     dirty: Vec<u32>,
     sending: usize,
     moved: bool,
@@ -184,10 +177,6 @@ impl Ring {
         let slot = &mut self.slots[index as usize];
         slot.epoch = (slot.epoch + 1) & 0x3FFF_FFFF;
         slot.used = true;
-        slot.armed = false;
-        // What came before the poll is armed has no event of its own.
-        slot.ready = true;
-        slot.ended = false;
         slot.error = 0;
         slot.staged.clear();
         slot.full = false;
@@ -199,7 +188,6 @@ impl Ring {
             epoch: slot.epoch,
             waits: slot.waits.clone(),
         };
-        self.dirty.push(index);
         Ok(seat)
     }
 
@@ -209,19 +197,16 @@ impl Ring {
         debug_assert!(slot.used && !slot.sending);
         slot.used = false;
         slot.staged.clear();
-        let poll = user_data(index, slot.epoch);
-        let polls = [(slot.armed, poll), (slot.room_armed, poll | KIND_ROOM)];
-        let mut queued = 0;
-        for (_, poll) in polls.into_iter().filter(|(armed, _)| *armed) {
+        if slot.room_armed && self.broken == 0 {
+            let poll = user_data(index, slot.epoch) | KIND_ROOM;
             let entry = opcode::PollRemove::new(poll).build().user_data(IGNORED);
             // SAFETY: the entry refers to no memory.
             let pushed = unsafe { self.ring.submission().push(&entry) };
-            queued += usize::from(pushed.is_ok());
-        }
-        if queued > 0 && self.broken == 0 {
-            // The polls' own ends are done with in the same call, as work of this thread. Where it
+            // The poll's own end is done with in the same call, as work of this thread. Where it
             // fails the file is kept until the ring goes; its owner has ended the connection.
-            if let Err(e) = self.ring.submit_and_wait(queued) {
+            if pushed.is_ok()
+                && let Err(e) = self.ring.submit_and_wait(1)
+            {
                 tracing::warn!("io_uring_enter failed to remove a poll: {e}");
             }
             self.harvest();
@@ -229,17 +214,6 @@ impl Ring {
         // Fails only where the table is gone, and with it the reference.
         let _ = self.ring.submitter().register_files_update(index, &[-1]);
         self.free.push(index);
-    }
-
-    /// Whether a receive may find something.
-    pub(super) fn is_ready(&self, index: u32) -> bool {
-        self.slots[index as usize].ready
-    }
-
-    /// A receive has emptied the socket.
-    pub(super) fn drained(&mut self, index: u32) {
-        let slot = &mut self.slots[index as usize];
-        slot.ready = slot.ended || !slot.armed;
     }
 
     pub(super) fn check(&self, index: u32) -> io::Result<()> {
@@ -299,8 +273,8 @@ impl Ring {
         slot.staged.extend_from_slice(bytes);
     }
 
-    /// Sends what is staged for all sockets and learns which have something to receive: one
-    /// system call, and none when there is neither. Returns whether anything moved.
+    /// Sends what is staged for all sockets: one system call, and none when there is nothing.
+    /// Returns whether anything moved.
     pub(super) fn turn(&mut self) -> bool {
         if self.broken != 0 {
             return false;
@@ -348,20 +322,8 @@ impl Ring {
         }
         let mut queued = 0;
         let data = user_data(index, slot.epoch);
-        if !slot.armed {
-            let entry = opcode::PollAdd::new(types::Fixed(index), EVENTS)
-                .multi(true)
-                .build()
-                .user_data(data);
-            // SAFETY: the entry refers to no memory.
-            if unsafe { self.ring.submission().push(&entry) }.is_ok() {
-                slot.armed = true;
-                queued += 1;
-            }
-        }
         if slot.full && !slot.room_armed {
-            let events = (libc::POLLOUT | libc::POLLHUP | libc::POLLERR) as u32;
-            let entry = opcode::PollAdd::new(types::Fixed(index), events)
+            let entry = opcode::PollAdd::new(types::Fixed(index), ROOM)
                 .build()
                 .user_data(data | KIND_ROOM);
             // SAFETY: the entry refers to no memory.
@@ -442,21 +404,10 @@ impl Ring {
             if !current {
                 continue;
             }
-            if data & KIND_ROOM != 0 {
-                slot.room_armed = false;
-                slot.full = false;
-                self.dirty.push(index);
-                self.moved = true;
-                continue;
-            }
-            if !io_uring::cqueue::more(entry.flags()) {
-                slot.armed = false;
-                self.dirty.push(index);
-            }
-            if entry.result() < 0 || entry.result() & ENDED != 0 {
-                slot.ended = true;
-            }
-            slot.ready = true;
+            // Room, or an end that the next send will name.
+            slot.room_armed = false;
+            slot.full = false;
+            self.dirty.push(index);
             self.moved = true;
         }
     }
