@@ -5,11 +5,14 @@ use crate::proto::nvme::Sqe;
 use crate::proto::nvme_tcp::host::association::{
     Association, AssociationConfig, AssociationEvent, CcrResult,
 };
-use crate::transport::Conn;
+use crate::transport::tcp::{TcpConn, TcpOptions};
+use crate::transport::{Conn, Driver};
 
 struct Peer {
     a: Association,
     portal: &'static str,
+    /// In place of `portal`, a real one.
+    real: Option<std::net::SocketAddr>,
     conns: Vec<Option<Conn>>,
     events: Vec<AssociationEvent>,
     done: Vec<(Token, u16)>,
@@ -23,6 +26,7 @@ impl Peer {
         Self {
             a: Association::new(c, now),
             portal,
+            real: None,
             conns: Vec::new(),
             events: Vec::new(),
             done: Vec::new(),
@@ -31,9 +35,12 @@ impl Peer {
 
     fn turn(&mut self, w: &World) {
         while let Some(q) = self.a.wants_connection() {
-            let conn = w.net.connect(self.portal, w.now).unwrap();
+            let conn = match self.real {
+                Some(to) => real_conn(to),
+                None => Conn::Pipe(w.net.connect(self.portal, w.now).unwrap()),
+            };
             self.conns.resize_with(q + 1, || None);
-            self.conns[q] = Some(Conn::Pipe(conn));
+            self.conns[q] = Some(conn);
             self.a.connected(q, w.now);
         }
         for (q, conn) in self.conns.iter_mut().enumerate() {
@@ -58,6 +65,24 @@ impl Peer {
             }
         }
     }
+}
+
+/// Buffers of a real connection, on either side: some tens of KiB with what the kernel adds.
+fn small_buffers() -> TcpOptions {
+    TcpOptions {
+        send_buffer: Some(8192),
+        receive_buffer: Some(8192),
+        ..TcpOptions::default()
+    }
+}
+
+fn real_conn(to: std::net::SocketAddr) -> Conn {
+    let tcp = TcpConn::connect(to, &small_buffers()).unwrap();
+    let mut conn = Conn::over(tcp, Driver::Tcp);
+    while !conn.poll_connect(Time::ZERO).unwrap() {
+        std::thread::yield_now();
+    }
+    conn
 }
 
 fn run(w: &mut World, peers: &mut [&mut Peer], ms: u64) {
@@ -192,4 +217,37 @@ fn keep_alive_keeps_it_alive_and_a_cross_reset_ends_it() {
     w.target.set_fault(PortalId(0), Fault::None, w.now).unwrap();
     run(&mut w, &mut [&mut b], 20);
     assert_eq!(w.ports.data[5 * 512], 0);
+}
+
+#[test]
+fn a_sleeper_waits_for_room_where_an_answer_did_not_fit_its_socket() {
+    let mut w = World::new();
+    let at = "127.0.0.1:0".parse().unwrap();
+    let listener = Listener::tcp(at, small_buffers()).unwrap();
+    let real = listener.socket_addr();
+    w.target.add_portal(PortalConfig::new(listener));
+    let mut p = Peer::new("", |_| {}, w.now);
+    p.real = real;
+    let waits_for_room = |w: &World| {
+        let mut fds = Vec::new();
+        w.target.fds(&mut fds);
+        fds.iter().any(|(_, room)| *room)
+    };
+    while !p.events.contains(&AssociationEvent::Up) {
+        run(&mut w, &mut [&mut p], 1);
+    }
+    assert!(!waits_for_room(&w));
+    for n in 0..16 {
+        read(&mut p, n * 128, 128, w.now);
+    }
+    p.turn(&w);
+    while !waits_for_room(&w) {
+        w.now += Duration::from_micros(100);
+        w.target.poll(&mut w.ports, w.now);
+    }
+    while p.done.len() < 16 {
+        run(&mut w, &mut [&mut p], 1);
+    }
+    assert!(p.done.iter().all(|(_, status)| *status == 0));
+    assert!(!waits_for_room(&w));
 }
