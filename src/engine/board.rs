@@ -1,6 +1,7 @@
-//! What reactors know of each other's load on a nexus (invariant I3): published and read once per
-//! tick with relaxed atomics, never per I/O.
+//! What reactors know of each other: their load on a nexus (invariant I3), published and read once
+//! per tick with relaxed atomics, never per I/O; and the blocks that nobody may touch (I6).
 
+use crate::lun::doubt::Doubts;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -50,15 +51,20 @@ impl NexusCell {
     }
 }
 
-/// The nexuses of one engine, by id. Locked when a path is configured, never per tick.
+/// What the reactors of one engine share.
 #[derive(Clone, Debug, Default)]
-pub struct Board(Arc<Mutex<HashMap<u64, Arc<NexusCell>>>>);
+pub struct Board {
+    /// By nexus id. Locked when a path is configured, never per tick.
+    nexuses: Arc<Mutex<HashMap<u64, Arc<NexusCell>>>>,
+    /// Blocks closed to all of them (invariant I6).
+    pub doubts: Doubts,
+}
 
 impl Board {
     /// The cell of a nexus, with this reactor counted among its users.
     pub fn join(&self, nexus_id: u64) -> Arc<NexusCell> {
         let mut cells = self
-            .0
+            .nexuses
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let cell = cells

@@ -203,16 +203,18 @@ impl Reactor {
     pub fn new(config: ReactorConfig) -> io::Result<Self> {
         let (mailbox, sender) = mailbox(MAILBOX)?;
         let now = config.clock.now();
+        let mut plane = Plane::new(
+            config.dialer,
+            HostIdentity {
+                reactor: config.index,
+                ..config.host
+            },
+            config.seed,
+            now,
+        );
+        plane.share_doubts(&config.board.doubts, config.clock.clone());
         Ok(Self {
-            plane: Plane::new(
-                config.dialer,
-                HostIdentity {
-                    reactor: config.index,
-                    ..config.host
-                },
-                config.seed,
-                now,
-            ),
+            plane,
             services: Vec::new(),
             clock: config.clock,
             now,

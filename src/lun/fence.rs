@@ -193,7 +193,12 @@ impl Fence {
         all.map(|t| t.give_up).min().unwrap_or(Time::NEVER)
     }
 
-    /// Everything inside, when the channel goes away.
+    /// The blocks that lost requests may still change, and by which loss.
+    pub fn closed(&self) -> impl Iterator<Item = (u64, u64, LossId)> {
+        self.closed.iter().map(|c| (c.lba, c.end, c.loss))
+    }
+
+    /// Everything inside, when the channel goes away. Its closed blocks are to be put in doubt first.
     pub fn take_all(&mut self, out: &mut Vec<Token>) {
         for group in self.groups.drain(..) {
             out.extend(group.held);

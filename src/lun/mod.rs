@@ -5,6 +5,7 @@
 //! - [`route`]: submit, park or fail;
 //! - [`retry`]: what to do with a request that a path gave back;
 //! - [`fence`]: requests of a lost nexus, and what waits behind them;
+//! - [`doubt`]: blocks that stay closed, for every reactor, after nobody waits any more;
 //! - [`split`]: requests larger than one command;
 //! - [`policy`]: which path is next;
 //! - [`stats`], [`status`]: counters, and their copy for whoever looks;
@@ -12,6 +13,7 @@
 
 pub mod access;
 pub mod channel;
+pub mod doubt;
 pub mod fence;
 pub mod plane;
 pub mod policy;

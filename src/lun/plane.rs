@@ -4,6 +4,7 @@
 //! ends take completions and hand in more, send (`flush`).
 
 use super::channel::{Channel, Life, LunSettings, PathSlot, SlotLife};
+use super::doubt::{Doubts, DoubtsOf};
 use super::fence::Release;
 use super::policy::{Alua, NexusLoad, Options, PathInit, PathIx, PolicySpec, Selector};
 use super::port::{Geometry, PortId, Ports};
@@ -11,7 +12,7 @@ use super::retry::{Facts, Verdict, verdict};
 use super::route::{ParkReason, Route};
 use super::stats::PathStats;
 use super::status::{LunStatus, PathStatus};
-use crate::base::clock::Time;
+use crate::base::clock::{Clock, Time};
 use crate::base::error::{ErrorKind, IoError};
 use crate::base::request::{LossClass, NONE, Op, Request, RequestPool, Token};
 use crate::path::access::AccessState;
@@ -63,6 +64,7 @@ pub struct Plane {
     channels: Vec<Channel>,
     ports: Vec<Port>,
     pool: RequestPool,
+    doubts: DoubtsOf,
     now: Time,
     released: Vec<Release>,
     events: Vec<PathEvent>,
@@ -77,11 +79,18 @@ impl Plane {
             channels: Vec::new(),
             ports: Vec::new(),
             pool: RequestPool::default(),
+            // Until it is told whom it shares them with; by a clock that stands, only proofs count.
+            doubts: Doubts::default().join(Clock::virtual_at(now).0),
             now,
             released: Vec::new(),
             events: Vec::new(),
             done: Vec::new(),
         }
+    }
+
+    /// Shares with other reactors which blocks are in doubt.
+    pub fn share_doubts(&mut self, doubts: &Doubts, clock: Clock) {
+        self.doubts = doubts.join(clock);
     }
 
     /// Opens a LUN over its paths; they log in as `poll` is called.
@@ -203,6 +212,7 @@ impl Plane {
         for token in waiting {
             self.finish(token, Err(IoError::new(ErrorKind::Aborted)));
         }
+        self.put_in_doubt(c);
         let mut fenced = Vec::new();
         self.channels[c].fence.take_all(&mut fenced);
         for token in fenced {
@@ -471,6 +481,9 @@ impl Plane {
             self.channels[c].fence.wait_behind(loss, token, now);
             return;
         }
+        if self.doubts.any() && self.doubts.blocks(&channel.identity, &channel.name, &token) {
+            return self.park(token, ParkReason::ForeignFence);
+        }
         let shape = channel.shape(&token);
         match channel.route(shape, &self.loads, now, avoid) {
             Route::Submit(path) => {
@@ -508,6 +521,22 @@ impl Plane {
             ParkReason::NoPathNow | ParkReason::Busy | ParkReason::ForeignFence => {
                 channel.parked.push_back(token)
             }
+        }
+    }
+
+    /// Nobody waits for some of the fenced writes of a LUN any more: its closed blocks stay closed, to
+    /// everybody.
+    fn put_in_doubt(&self, c: usize) {
+        let channel = &self.channels[c];
+        for (lba, end, loss) in channel.fence.closed() {
+            let losses = self.paths.losses().iter();
+            let until = losses
+                .filter(|l| l.id == loss)
+                .map(|l| l.bound_at)
+                .next()
+                .unwrap_or(Time::NEVER);
+            self.doubts
+                .publish(&channel.identity, &channel.name, (lba, end, loss), until);
         }
     }
 
@@ -586,15 +615,23 @@ impl Plane {
                 self.finish(token, Err(IoError::new(ErrorKind::NoPath)));
             }
         }
+        // Other reactors do not tell when they have settled a doubt.
+        if !self.channels[c].parked.is_empty() {
+            self.unpark(c);
+        }
         if !self.channels[c].fence.is_idle() {
             let mut released = std::mem::take(&mut self.released);
             self.channels[c].fence.expire(now, &mut released);
+            if released.iter().any(|r| matches!(r, Release::Unknown(_))) {
+                self.put_in_doubt(c);
+            }
             self.act_on(&mut released);
             self.released = released;
         }
     }
 
     fn open_fence(&mut self, loss: LossId, proof: Proof) {
+        self.doubts.settle(loss);
         let mut released = std::mem::take(&mut self.released);
         for channel in &mut self.channels {
             channel.fence.open(loss, self.now, &mut released);

@@ -191,3 +191,36 @@ fn io_waits_for_a_path_and_fails_when_its_time_is_up() {
         ErrorKind::NoPath
     );
 }
+
+#[test]
+fn blocks_in_doubt_wait_on_every_reactor_and_go_on_after_the_proof() {
+    let all = super::doubt::Doubts::default();
+    let (clock, _) = crate::base::clock::Clock::virtual_at(Time::ZERO);
+    let other = all.join(clock.clone());
+    let mut p = plane();
+    p.share_doubts(&all, clock);
+    let (lun, port) = open_mem(&mut p, 1, Policy::Failover);
+    let loss = crate::path::loss::LossId(9);
+    let identity = p.channel(lun).identity.clone();
+    other.publish(&identity, "l", (0, 8, loss), Time::NEVER);
+
+    let r = request(&mut p, Op::Write, 7, 1, SgList::zeroed(512));
+    p.submit(port, r);
+    let free = request(&mut p, Op::Write, 8, 1, SgList::zeroed(512));
+    assert!(run(&mut p, port, free).result.is_ok(), "all else flows");
+    let mut done = Vec::new();
+    for ms in 1..100 {
+        p.poll(Time::from_nanos(ms * 1_000_000));
+        p.completions(port, &mut done);
+    }
+    assert!(done.is_empty(), "a late write may still come");
+    let parked = p.status(lun).routes.parked;
+    assert!(parked[super::route::ParkReason::ForeignFence as usize] > 0);
+
+    other.settle(loss);
+    for ms in 100..200 {
+        p.poll(Time::from_nanos(ms * 1_000_000));
+        p.completions(port, &mut done);
+    }
+    assert!(done.pop().expect("it went on").result.is_ok());
+}
