@@ -15,6 +15,8 @@ pub enum Failure {
     Memory(Violation),
     /// Actors that never come to rest.
     Livelock,
+    /// A LUN has taken a path to another unit for its own, or a block of that unit was written.
+    Lookalike { joined: bool },
     /// Reads failed after all faults had ended and all paths were back.
     Unhealed { reads: u64 },
     /// Something did not happen in its time.
@@ -30,6 +32,12 @@ impl fmt::Display for Failure {
             Self::Caller { host, wrong } => write!(f, "host{host}: {wrong}"),
             Self::Memory(v) => v.fmt(f),
             Self::Livelock => f.write_str("the actors never come to rest"),
+            Self::Lookalike { joined: true } => {
+                f.write_str("a path to another unit has joined the LUN")
+            }
+            Self::Lookalike { joined: false } => {
+                f.write_str("another unit, which is no path of a LUN, was written to")
+            }
             Self::Unhealed { reads } => write!(
                 f,
                 "{reads} reads failed though all paths are back and nothing is lost"

@@ -160,6 +160,8 @@ pub struct FaultMenu {
     pub lasts: Duration,
     /// Longest one-way delay of a slow link.
     pub delay_max: Duration,
+    /// What a hold ends for may arrive later still, connection by connection.
+    pub spread: bool,
 }
 
 /// What undoes every fault that does not pass by itself.

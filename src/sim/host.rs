@@ -2,13 +2,13 @@
 
 use super::checker::Checker;
 use super::failure::Wrong;
-use super::swarm::Setup;
-use super::target::{SUBSYSTEM, portal_address};
+use super::swarm::{Protocol, Setup};
+use super::target::{LOOKALIKE, LOOKALIKE_ADDRESS, SUBSYSTEM, TARGET};
 use super::trace::{Kind, Trace};
 use super::workload::Workload;
 use crate::base::clock::Time;
 use crate::base::rng::derive;
-use crate::lun::channel::LunSettings;
+use crate::lun::channel::{LunSettings, PathSlot};
 use crate::lun::plane::{ChannelId, PathToOpen, Plane};
 use crate::lun::policy::PolicySpec;
 use crate::path::dialer::Dialer;
@@ -30,12 +30,48 @@ pub struct Host {
     told_proofs: Vec<u64>,
 }
 
+/// The CHAP name and secret of hosts, where targets ask for one.
+pub const CHAP: (&str, &str) = ("sim", "only-for-simulations");
+
 /// A path URL of a setup.
 fn url(setup: &Setup, portal: usize, lun: usize) -> String {
+    match setup.protocol(portal) {
+        Protocol::NvmeTcp => nvme_url(setup, portal, lun),
+        Protocol::Iscsi => iscsi_url(setup, &setup.address(portal), TARGET, lun),
+    }
+}
+
+fn iscsi_url(setup: &Setup, address: &str, target: &str, lun: usize) -> String {
+    let i = &setup.iscsi;
+    let chap = if i.chap {
+        format!("{}%{}@", CHAP.0, CHAP.1)
+    } else {
+        String::new()
+    };
+    let assume = i
+        .fence_assume
+        .map_or_else(|| "never".to_owned(), |d| d.as_millis().to_string());
+    format!(
+        "iscsi://{chap}{address}/{target}/{lun}?depth={}&header_digest={}&data_digest={}\
+         &nop_timeout={}&fence_assume={assume}&immediate_data={}&initial_r2t={}\
+         &first_burst={}&max_burst={}&max_recv={}",
+        setup.depth,
+        u8::from(setup.header_digest),
+        u8::from(setup.data_digest),
+        i.nop_timeout.as_millis(),
+        u8::from(i.immediate_data),
+        u8::from(i.initial_r2t),
+        i.first_burst,
+        i.max_burst,
+        i.max_recv,
+    )
+}
+
+fn nvme_url(setup: &Setup, portal: usize, lun: usize) -> String {
     let digest = |on: bool| u8::from(on);
     format!(
         "nvme-tcp://{}/{SUBSYSTEM}?nsid={}&kato={}&queues={}&depth={}&hdgst={}&ddgst={}&sqfc={}",
-        portal_address(portal),
+        setup.address(portal),
         lun + 1,
         setup.kato.as_millis(),
         setup.queues,
@@ -48,12 +84,20 @@ fn url(setup: &Setup, portal: usize, lun: usize) -> String {
 
 /// A path to open.
 pub fn path(setup: &Setup, portal: usize, lun: usize) -> PathToOpen {
-    let spec = PathSpec::parse(&url(setup, portal, lun)).expect("a URL of our own making");
+    to_open(&url(setup, portal, lun), portal as u32 + 1)
+}
+
+fn to_open(url: &str, weight: u32) -> PathToOpen {
     PathToOpen {
-        spec,
+        spec: PathSpec::parse(url).expect("a URL of our own making"),
         local: None,
-        weight: portal as u32 + 1,
+        weight,
     }
+}
+
+/// Whether a place of a LUN is a path to a unit that only looks like it.
+fn is_lookalike(slot: &PathSlot) -> bool {
+    slot.spec.url.contains(LOOKALIKE)
 }
 
 impl Host {
@@ -65,7 +109,8 @@ impl Host {
             nqn: "nqn.2026-01.org.umpio:sim-host".to_owned(),
             id,
             initiator_name: "iqn.2026-01.org.umpio:sim".to_owned(),
-            reactor: 0,
+            // Each has ISIDs of its own by it: else they would reinstate each other's sessions.
+            reactor: index,
         };
         let seed = derive(setup.seed, 0x4057 + index as u64);
         let mut plane = Plane::new(Dialer::Pipe(net.clone()), identity, seed, now);
@@ -134,7 +179,31 @@ impl Host {
 
     /// Every path of every LUN has joined.
     pub fn all_joined(&self) -> bool {
-        self.luns.iter().all(|l| self.plane.all_joined(*l))
+        self.luns.iter().all(|l| {
+            let mut slots = self.plane.channel(*l).slots.iter();
+            slots.all(|s| s.joined || is_lookalike(s))
+        })
+    }
+
+    /// A path to a unit that only looks like the LUN carries its I/O.
+    pub fn lookalike_joined(&self) -> bool {
+        self.luns.iter().any(|l| {
+            let mut slots = self.plane.channel(*l).slots.iter();
+            slots.any(|s| s.joined && is_lookalike(s))
+        })
+    }
+
+    /// Why such a path is not one of the LUN's, once it was looked at.
+    pub fn lookalike_refused(&self, lun: usize) -> Option<&str> {
+        let mut slots = self.plane.channel(self.luns[lun]).slots.iter();
+        slots.find(|s| is_lookalike(s))?.refused.as_deref()
+    }
+
+    pub fn add_lookalikes(&mut self, setup: &Setup) {
+        for (lun, channel) in self.luns.iter().enumerate() {
+            let url = iscsi_url(setup, LOOKALIKE_ADDRESS, LOOKALIKE, lun);
+            self.plane.add_path(*channel, to_open(&url, 1));
+        }
     }
 
     pub fn set_policy(&mut self, lun: usize, spec: PolicySpec) -> bool {

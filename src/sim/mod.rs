@@ -2,7 +2,8 @@
 //!
 //! A seed decides everything: how the world is built ([`swarm`]), what the callers ask for
 //! ([`workload`]), and what goes wrong ([`faults`], [`schedule`]). The hosts are real planes, the target is the
-//! real embedded target, in between is the network in memory ([`crate::transport::pipe`]); the
+//! real embedded target over NVMe/TCP, iSCSI or both under one LUN, in between is the network in memory
+//! ([`crate::transport::pipe`]); the
 //! [`world`] gives them their turns and moves the clock. The [`checker`] knows what every block may
 //! hold. A failing seed is a complete bug report: running it again tells the same story.
 //!

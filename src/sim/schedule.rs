@@ -154,7 +154,7 @@ fn zombie(
             },
         ));
         out.push((cut, Fault::Cut { portal, how }));
-        let spread = if rng.chance(1, 2) {
+        let spread = if rng.chance(1, 2) && menu.spread {
             span(menu.lasts, rng)
         } else {
             Duration::ZERO
@@ -221,6 +221,7 @@ mod tests {
             gap: Duration::from_millis(50),
             lasts: Duration::from_millis(300),
             delay_max: Duration::from_millis(5),
+            spread: true,
             ..FaultMenu::default()
         };
         let stage = Stage {

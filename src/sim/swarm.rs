@@ -11,6 +11,29 @@ const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
 }
 
+/// What a portal speaks.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    NvmeTcp,
+    Iscsi,
+}
+
+/// What concerns iSCSI only.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IscsiSetup {
+    /// Time without an answer after which a host takes a session for lost; zero: never.
+    pub nop_timeout: Duration,
+    /// How long after a loss a host takes the target to be done without proof. The faults of a run
+    /// must be such that this is true.
+    pub fence_assume: Option<Duration>,
+    pub immediate_data: bool,
+    pub initial_r2t: bool,
+    pub first_burst: u32,
+    pub max_burst: u32,
+    pub max_recv: u32,
+    pub chap: bool,
+}
+
 /// All that decides a run besides the seed's own streams.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Setup {
@@ -21,6 +44,11 @@ pub struct Setup {
     /// Portals with a path from the start, and portals for paths added later.
     pub portals: usize,
     pub spare: usize,
+    /// What the portals speak, in turn.
+    pub protocols: Vec<Protocol>,
+    pub iscsi: IscsiSetup,
+    /// Hosts are given one more path, to another unit with the same serial number.
+    pub lookalike: bool,
     /// Blocks of 512 bytes of each LUN.
     pub blocks: u64,
     /// Keep Alive Timeout that the hosts ask for; zero: none, and no bound on a loss.
@@ -60,6 +88,18 @@ impl Setup {
             luns: 1,
             portals: 2,
             spare: 0,
+            protocols: vec![Protocol::NvmeTcp],
+            iscsi: IscsiSetup {
+                nop_timeout: ms(500),
+                fence_assume: None,
+                immediate_data: true,
+                initial_r2t: false,
+                first_burst: 65_536,
+                max_burst: 262_144,
+                max_recv: 65_536,
+                chap: false,
+            },
+            lookalike: false,
             blocks: 64,
             kato: ms(500),
             cqt_ms: 100,
@@ -91,6 +131,7 @@ impl Setup {
                 gap: ms(100),
                 lasts: ms(300),
                 delay_max: ms(5),
+                spread: true,
                 ..FaultMenu::default()
             },
             fence: true,
@@ -131,10 +172,65 @@ impl Setup {
             faults: draw_faults(r),
             ..Self::plain(seed)
         };
-        match r.below(10) {
+        let setup = match r.below(10) {
             0 => setup.without_proof(),
             1 | 2 => setup.with_slow_zombies(r),
             _ => setup,
+        };
+        setup.with_protocols(&mut Rng::new(derive(seed, 0x15C51)))
+    }
+
+    /// One protocol, the other, or both under one LUN.
+    fn with_protocols(mut self, r: &mut Rng) -> Self {
+        use Protocol::{Iscsi, NvmeTcp};
+        self.protocols = match r.below(3) {
+            0 => vec![NvmeTcp],
+            1 => vec![Iscsi],
+            _ => pick(r, &[[NvmeTcp, Iscsi], [Iscsi, NvmeTcp]]).to_vec(),
+        };
+        self.iscsi = IscsiSetup {
+            nop_timeout: if r.chance(1, 10) {
+                Duration::ZERO
+            } else {
+                ms(r.between(150, 1500))
+            },
+            fence_assume: None,
+            immediate_data: r.chance(2, 3),
+            initial_r2t: r.chance(1, 3),
+            first_burst: *pick(r, &[512, 4096, 65_536]),
+            max_burst: *pick(r, &[65_536, 262_144]),
+            max_recv: *pick(r, &[512, 4096, 65_536, 262_144]),
+            chap: r.chance(1, 4),
+        };
+        self.lookalike = self.has(Iscsi) && r.chance(1, 4);
+        if self.has(Iscsi) && r.chance(1, 3) {
+            self.iscsi.fence_assume = Some(self.make_assumption_true());
+        }
+        self
+    }
+
+    /// Faults such that nothing of a lost session is executed later than the time returned: a hold
+    /// ends for all that it held at once, and what arrives then may be kept in the target for as
+    /// long again.
+    fn make_assumption_true(&mut self) -> Duration {
+        self.faults.spread = false;
+        self.faults.lasts * 2 + self.faults.delay_max * 2 + ms(50)
+    }
+
+    /// What a portal speaks.
+    pub fn protocol(&self, portal: usize) -> Protocol {
+        self.protocols[portal % self.protocols.len()]
+    }
+
+    pub fn has(&self, protocol: Protocol) -> bool {
+        (0..self.portals + self.spare).any(|p| self.protocol(p) == protocol)
+    }
+
+    /// The address of a portal.
+    pub fn address(&self, portal: usize) -> String {
+        match self.protocol(portal) {
+            Protocol::NvmeTcp => format!("sim{portal}:4420"),
+            Protocol::Iscsi => format!("sim{portal}:3260"),
         }
     }
 
@@ -207,5 +303,6 @@ fn draw_faults(r: &mut Rng) -> FaultMenu {
         gap: ms(*pick(r, &[60, 150, 400])),
         lasts: ms(*pick(r, &[30, 200, 600, 1500])),
         delay_max: ms(*pick(r, &[1, 5, 30])),
+        spread: true,
     }
 }

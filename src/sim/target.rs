@@ -3,18 +3,23 @@
 
 use super::content::BLOCK;
 use super::faults::Ana;
-use super::swarm::Setup;
+use super::host::CHAP;
+use super::swarm::{Protocol, Setup};
 use crate::base::clock::Time;
 use crate::base::rng::derive;
+use crate::front::iscsi;
 use crate::front::nvme_tcp::{
     Fault, PortalConfig, PortalId, SubsystemConfig, Target, TargetConfig,
 };
 use crate::lun::channel::LunSettings;
-use crate::lun::plane::{PathToOpen, Plane};
+use crate::lun::plane::{ChannelId, PathToOpen, Plane};
+use crate::path::access::AccessState;
 use crate::path::dialer::Dialer;
+use crate::path::identity::Identity;
 use crate::path::local::{LocalDevice, MemDevice};
 use crate::path::nvme_link::HostIdentity;
 use crate::path::url::PathSpec;
+use crate::proto::iscsi::chap::{Credentials, Secret};
 use crate::proto::nvme::controller::{AnaState, Limits};
 use crate::sys::store::Store;
 use crate::transport::listener::Listener;
@@ -24,27 +29,41 @@ use std::sync::Arc;
 /// The subsystem that all portals lead to.
 pub const SUBSYSTEM: &str = "nqn.2026-01.org.umpio:sim";
 
-/// The address of a portal.
-pub fn portal_address(portal: usize) -> String {
-    format!("sim{portal}:4420")
-}
+/// The iSCSI target that all portals lead to.
+pub const TARGET: &str = "iqn.2026-01.org.umpio:sim";
+/// Another one, whose units have the serial numbers of the first one's.
+pub const LOOKALIKE: &str = "iqn.2026-01.org.umpio:alike";
+pub const LOOKALIKE_ADDRESS: &str = "alike:3260";
+const LOOKALIKE_GROUP: u16 = 0x1000;
 
-/// A running target process.
+/// A running target process: both protocols over the same LUNs.
 #[derive(Debug)]
 struct Process {
     plane: Plane,
     target: Target,
+    iscsi: iscsi::Target,
+}
+
+/// Where a portal is in the target of its protocol.
+#[derive(Copy, Clone, Debug)]
+enum Place {
+    Nvme(PortalId),
+    Iscsi(usize),
 }
 
 /// The target: what survives a restart, and the process while it runs.
 #[derive(Debug)]
 pub struct TargetActor {
     net: PipeNet,
+    setup: Setup,
     portals: usize,
+    places: Vec<Place>,
     limits: Limits,
     seed: u64,
     disks: Vec<LocalDevice>,
     stores: Vec<Arc<Store>>,
+    /// Units with the serial numbers of these, and other designators.
+    alike: Vec<(LocalDevice, Identity, Arc<Store>)>,
     /// What the portals are told at a start.
     access: Vec<Ana>,
     starts: u64,
@@ -56,12 +75,25 @@ impl TargetActor {
         let portals = setup.portals + setup.spare;
         let mut disks = Vec::new();
         let mut stores = Vec::new();
+        let mut alike = Vec::new();
         for lun in 0..setup.luns {
             let uuid = uuid::Uuid::from_u64_pair(derive(setup.seed, 0xD15C), lun as u64 + 1);
             let disk = MemDevice::new(setup.blocks * BLOCK as u64, Some(uuid))
                 .expect("a few KiB can be had");
             stores.push(disk.store().clone());
             disks.push(LocalDevice::Mem(disk));
+            if setup.lookalike {
+                let disk = MemDevice::new(setup.blocks * BLOCK as u64, None)
+                    .expect("a few KiB can be had");
+                // The same bytes, which make the same serial number, in a designator of another
+                // type.
+                let identity = Identity {
+                    nguid: Some(uuid.into_bytes()),
+                    ..Identity::default()
+                };
+                let store = disk.store().clone();
+                alike.push((LocalDevice::Mem(disk), identity, store));
+            }
         }
         let limits = Limits {
             mdts: setup.mdts,
@@ -73,11 +105,14 @@ impl TargetActor {
         };
         let mut actor = Self {
             net: net.clone(),
+            setup: setup.clone(),
             portals,
+            places: Vec::new(),
             limits,
             seed: setup.seed,
             disks,
             stores,
+            alike,
             access: vec![Ana::Optimized; portals],
             starts: 0,
             process: None,
@@ -104,42 +139,70 @@ impl TargetActor {
             seed,
             ..TargetConfig::default()
         });
+        let mut iscsi = iscsi::Target::new(iscsi::TargetConfig {
+            chap: chap(&self.setup),
+            ..iscsi::TargetConfig::default()
+        });
+        self.places.clear();
+        let mut iscsi_portals = 0;
         for portal in 0..self.portals {
-            let listener = Listener::pipe(&self.net, &portal_address(portal));
-            target.add_portal(PortalConfig {
-                group: portal as u32 + 1,
-                access: ana(self.access[portal]),
-                limits: self.limits.clone(),
-                ..PortalConfig::new(listener)
+            let listener = Listener::pipe(&self.net, &self.setup.address(portal));
+            self.places.push(match self.setup.protocol(portal) {
+                Protocol::NvmeTcp => Place::Nvme(target.add_portal(PortalConfig {
+                    group: portal as u32 + 1,
+                    access: ana(self.access[portal]),
+                    limits: self.limits.clone(),
+                    ..PortalConfig::new(listener)
+                })),
+                Protocol::Iscsi => {
+                    let config = iscsi::PortalConfig {
+                        listener,
+                        target: TARGET.to_owned(),
+                        group: portal as u16 + 1,
+                        access: alua(portal, self.access[portal]),
+                    };
+                    iscsi.add_portal(config).expect("a good name");
+                    iscsi_portals += 1;
+                    Place::Iscsi(iscsi_portals - 1)
+                }
             });
         }
         target
             .add_subsystem(SubsystemConfig::new(SUBSYSTEM))
             .expect("the first of that name");
         for (lun, disk) in self.disks.iter().enumerate() {
-            let device = disk.share().expect("memory can be shared");
-            let identity = device.unit().identity.clone();
-            let url = format!("mem:{}", device.unit().bytes());
-            // The number keeps the disks apart: an equal URL would be the same nexus.
-            let mut spec = PathSpec::parse(&url).expect("a URL of our own making");
-            spec.nexus = crate::path::url::NexusSpec::Local(format!("{url}?disk={lun}"));
-            let path = PathToOpen {
-                spec,
-                local: Some(device),
-                weight: 0,
-            };
-            let channel = plane.open(
-                &format!("disk{lun}"),
-                vec![path],
-                None,
-                LunSettings::default(),
-            );
+            let channel = open_disk(&mut plane, &format!("disk{lun}"), disk);
+            let identity = disk.unit().identity.clone();
             let port = plane.open_port(channel);
             target
                 .add_namespace(SUBSYSTEM, lun as u32 + 1, port, &identity, &plane)
                 .expect("the first of that number");
+            let port = plane.open_port(channel);
+            iscsi
+                .add_lun(TARGET, lun as u16, port, &identity, &plane)
+                .expect("the first of that number");
         }
-        self.process = Some(Process { plane, target });
+        if !self.alike.is_empty() {
+            let config = iscsi::PortalConfig {
+                listener: Listener::pipe(&self.net, LOOKALIKE_ADDRESS),
+                target: LOOKALIKE.to_owned(),
+                group: LOOKALIKE_GROUP,
+                access: AccessState::Optimized,
+            };
+            iscsi.add_portal(config).expect("a good name");
+        }
+        for (lun, (disk, identity, _)) in self.alike.iter().enumerate() {
+            let channel = open_disk(&mut plane, &format!("alike{lun}"), disk);
+            let port = plane.open_port(channel);
+            iscsi
+                .add_lun(LOOKALIKE, lun as u16, port, identity, &plane)
+                .expect("the first of that number");
+        }
+        self.process = Some(Process {
+            plane,
+            target,
+            iscsi,
+        });
     }
 
     /// Ends the process: connections, controllers and commands are gone.
@@ -158,6 +221,7 @@ impl TargetActor {
         };
         let mut worked = p.plane.poll(now);
         worked |= p.target.poll(&mut p.plane, now);
+        worked |= p.iscsi.poll(&mut p.plane, now);
         worked |= p.plane.flush(now);
         worked
     }
@@ -167,24 +231,39 @@ impl TargetActor {
             return Time::NEVER;
         };
         let target = p.target.next_deadline().unwrap_or(Time::NEVER);
-        target.min(p.plane.next_deadline())
+        let iscsi = p.iscsi.next_deadline().unwrap_or(Time::NEVER);
+        target.min(iscsi).min(p.plane.next_deadline())
     }
 
     pub fn set_access(&mut self, portal: usize, state: Ana) {
         self.access[portal] = state;
         if let Some(p) = &mut self.process {
-            p.target
-                .set_access(portal as u32 + 1, ana(state))
-                .expect("every portal is a group of its own");
+            match self.places[portal] {
+                Place::Nvme(_) => p
+                    .target
+                    .set_access(portal as u32 + 1, ana(state))
+                    .expect("every portal is a group of its own"),
+                Place::Iscsi(_) => p
+                    .iscsi
+                    .set_access(portal as u16 + 1, alua(portal, state))
+                    .expect("every portal is a group of its own"),
+            }
         }
     }
 
     /// Keeps I/O commands of a portal from being executed.
     pub fn keep(&mut self, portal: usize, on: bool, now: Time) {
         if let Some(p) = &mut self.process {
-            p.target
-                .set_fault(PortalId(portal), Fault::Hold(on), now)
-                .expect("the portal exists");
+            match self.places[portal] {
+                Place::Nvme(id) => p
+                    .target
+                    .set_fault(id, Fault::Hold(on), now)
+                    .expect("the portal exists"),
+                Place::Iscsi(id) => p
+                    .iscsi
+                    .set_fault(id, Fault::Hold(on), now)
+                    .expect("the portal exists"),
+            }
         }
     }
 
@@ -195,9 +274,59 @@ impl TargetActor {
             .map_or(0, |p| p.target.status(now).controllers.len())
     }
 
+    /// iSCSI sessions that it knows.
+    pub fn sessions(&self) -> usize {
+        self.process.as_ref().map_or(0, |p| p.iscsi.sessions())
+    }
+
+    /// Whether anything was ever written to a unit that only looks like a LUN.
+    pub fn lookalike_written(&self) -> bool {
+        let mut block = [0; BLOCK];
+        self.alike.iter().any(|(.., store)| {
+            (0..self.setup.blocks).any(|lba| {
+                store.read(lba * BLOCK as u64, &mut block);
+                block != [0; BLOCK]
+            })
+        })
+    }
+
     /// A LUN's memory.
     pub fn memory(&self, lun: usize) -> &Store {
         &self.stores[lun]
+    }
+}
+
+fn open_disk(plane: &mut Plane, name: &str, disk: &LocalDevice) -> ChannelId {
+    let device = disk.share().expect("memory can be shared");
+    let url = format!("mem:{}", device.unit().bytes());
+    // The name keeps the disks apart: an equal URL would be the same nexus.
+    let mut spec = PathSpec::parse(&url).expect("a URL of our own making");
+    spec.nexus = crate::path::url::NexusSpec::Local(format!("{url}?disk={name}"));
+    let path = PathToOpen {
+        spec,
+        local: Some(device),
+        weight: 0,
+    };
+    plane.open(name, vec![path], None, LunSettings::default())
+}
+
+/// Who hosts must prove to be.
+fn chap(setup: &Setup) -> Vec<Credentials> {
+    let who = Credentials {
+        name: CHAP.0.to_owned(),
+        secret: Secret::new(CHAP.1).expect("short enough"),
+    };
+    setup.iscsi.chap.then_some(who).into_iter().collect()
+}
+
+/// ANA has no standby; every second portal refuses I/O by it.
+const fn alua(portal: usize, state: Ana) -> AccessState {
+    match state {
+        Ana::Optimized => AccessState::Optimized,
+        Ana::NonOptimized => AccessState::NonOptimized,
+        Ana::Inaccessible if portal % 2 == 1 => AccessState::Standby,
+        Ana::Inaccessible => AccessState::Unavailable,
+        Ana::Transition => AccessState::Transitioning,
     }
 }
 

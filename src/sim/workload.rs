@@ -316,7 +316,11 @@ impl Workload {
         now: Time,
     ) {
         let lun = self.rng.below(self.ports.len() as u64) as usize;
-        let op = self.draw_op();
+        let mut op = self.draw_op();
+        if op == Op::Compare && !plane.geometry(self.ports[lun]).is_some_and(|g| g.compare) {
+            // Not known over all paths; discarding is.
+            op = Op::Discard;
+        }
         let (low, high) = if op.mutates() {
             self.own
         } else {

@@ -9,8 +9,8 @@ use super::failure::Failure;
 use super::faults::{Cut, Fault, heal};
 use super::host::Host;
 use super::schedule::{Stage, schedule};
-use super::swarm::Setup;
-use super::target::{TargetActor, portal_address};
+use super::swarm::{Protocol, Setup};
+use super::target::TargetActor;
 use super::trace::{Kind, Trace};
 use super::workload::Counts;
 use crate::base::clock::Time;
@@ -77,6 +77,9 @@ impl World {
     /// The first thing that is wrong.
     pub fn run(&mut self) -> Result<(), Failure> {
         self.join()?;
+        if self.setup.lookalike {
+            self.add_lookalikes();
+        }
         let stage = Stage {
             hosts: self.setup.hosts,
             luns: self.setup.luns,
@@ -105,6 +108,13 @@ impl World {
         self.run_while(Duration::from_secs(10), "all paths to join", |w| {
             !w.hosts.iter().all(Host::all_joined)
         })
+    }
+
+    /// Gives every LUN a path to a unit that looks like it. What a LUN is its first paths have said.
+    pub fn add_lookalikes(&mut self) {
+        for host in &mut self.hosts {
+            host.add_lookalikes(&self.setup);
+        }
     }
 
     fn phase(&mut self, name: &'static str) {
@@ -166,9 +176,10 @@ impl World {
         })
     }
 
-    /// Every loss is proven some time. Otherwise blocks may stay closed for good.
+    /// Every loss is proven some time: an iSCSI session is when its nexus logs in again. Otherwise
+    /// blocks may stay closed for good.
     fn provable(&self) -> bool {
-        self.setup.ccr || !self.setup.kato.is_zero()
+        !self.setup.has(Protocol::NvmeTcp) || self.setup.ccr || !self.setup.kato.is_zero()
     }
 
     /// Every host reads every block once more. Where a loss can never be proven its blocks stay
@@ -300,6 +311,10 @@ impl World {
                 .look(lun, all, |at, out| memory.read(at, out))
                 .map_err(Failure::Memory)?;
         }
+        let joined = self.hosts.iter().any(Host::lookalike_joined);
+        if self.setup.lookalike && (joined || self.target.lookalike_written()) {
+            return Err(Failure::Lookalike { joined });
+        }
         Ok(())
     }
 
@@ -339,21 +354,22 @@ impl World {
             Fault::Cut {
                 portal,
                 how: Cut::Silent,
-            } => self.net.cut_silently(&portal_address(portal)),
+            } => self.net.cut_silently(&self.setup.address(portal)),
             Fault::Cut { portal, how } => {
-                self.net.cut(&portal_address(portal), how == Cut::Late, now)
+                self.net
+                    .cut(&self.setup.address(portal), how == Cut::Late, now)
             }
             Fault::Hold {
                 portal,
                 to_target,
                 to_host,
-            } => self.net.set_link(&portal_address(portal), |l| {
+            } => self.net.set_link(&self.setup.address(portal), |l| {
                 l.hold_to_target = to_target;
                 l.hold_to_host = to_host;
             }),
             Fault::Release { portal, spread } => {
                 let draw = derive(self.setup.seed, self.faults_done);
-                self.net.release(&portal_address(portal), now, |nth| {
+                self.net.release(&self.setup.address(portal), now, |nth| {
                     let most = spread.as_nanos() as u64;
                     Duration::from_nanos(Rng::new(derive(draw, nth as u64)).between(0, most))
                 });
@@ -361,10 +377,10 @@ impl World {
             Fault::Keep { portal, on } => self.target.keep(portal, on, now),
             Fault::Delay { portal, delay } => self
                 .net
-                .set_link(&portal_address(portal), |l| l.delay = delay),
+                .set_link(&self.setup.address(portal), |l| l.delay = delay),
             Fault::Refuse { portal, on } => self
                 .net
-                .set_link(&portal_address(portal), |l| l.refuse = on),
+                .set_link(&self.setup.address(portal), |l| l.refuse = on),
             Fault::Access { portal, state } => self.target.set_access(portal, state),
             Fault::TargetDown => self.target.stop(),
             Fault::TargetUp => self.target.start(now),

@@ -3,7 +3,6 @@
 use super::super::content::Content;
 use super::super::failure::Failure;
 use super::super::faults::{Cut, Fault};
-use super::super::target::portal_address;
 use super::{ms, world};
 use crate::base::error::ErrorKind;
 use crate::base::request::Op;
@@ -83,7 +82,7 @@ fn a_late_keep_alive_makes_the_target_wait_for_another_kato() -> Result<(), Fail
     let lost = w.now;
     // The admin connection is the older one. Its Keep Alive arrives before the target gives up,
     // the write when it would have done so without.
-    w.net.release(&portal_address(0), w.now, |nth| {
+    w.net.release(&w.setup.address(0), w.now, |nth| {
         if nth == 0 { kato / 10 } else { kato * 9 / 10 }
     });
     w.pass(kato * 8 / 10)?;

@@ -1,7 +1,9 @@
 //! Named stories: what the seeds hunt for, told once on purpose.
 
 mod associations;
+mod iscsi;
 mod losses;
+mod mixed;
 mod zombie;
 
 use super::content::{BLOCK, Content, content};

@@ -1,5 +1,5 @@
 use super::*;
-use crate::proto::iscsi::pdu::{InitiatorSn, TaskAttr, pad};
+use crate::proto::iscsi::pdu::{DataOut, InitiatorSn, TaskAttr, pad};
 use proptest::prelude::*;
 
 fn conn() -> TargetConn {
@@ -101,6 +101,36 @@ fn a_command_outside_the_window_is_passed_over() {
     assert_eq!((c.counters().ignored, c.counters().commands), (1, 0));
     feed(&mut c, &write(1, &[1; 512], 512));
     assert_eq!(c.counters().responses, 1);
+}
+
+/// A Data-Out PDU that nobody asked for.
+fn unasked(itt: u32, data_sn: u32, offset: u32, data: &[u8], is_final: bool) -> Vec<u8> {
+    let mut out = vec![0; BHS_LEN];
+    DataOut {
+        is_final,
+        lun: 0,
+        itt,
+        ttt: NO_TAG,
+        exp_stat_sn: 1,
+        data_sn,
+        offset,
+    }
+    .emit(data.len(), &mut out);
+    out.extend_from_slice(data);
+    out
+}
+
+#[test]
+fn unsolicited_data_that_comes_with_its_command_finds_a_place() {
+    let mut c = conn();
+    let mut bytes = write(1, &[], 1024);
+    bytes[1] &= !0x80;
+    bytes.extend(unasked(1, 0, 0, &[1; 512], false));
+    bytes.extend(unasked(1, 1, 512, &[2; 512], true));
+    // All in one piece: the command has no buffer when its data is there.
+    feed(&mut c, &bytes);
+    assert_eq!((c.counters().responses, c.counters().r2ts), (1, 0));
+    assert_eq!((c.counters().bytes_in, c.counters().ignored), (1024, 0));
 }
 
 proptest! {
