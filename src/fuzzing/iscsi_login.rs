@@ -2,13 +2,14 @@
 
 use super::Input;
 use crate::proto::iscsi::chap::{Algorithm, Challenge, Credentials, Secret};
-use crate::proto::iscsi::discovery::{self, Portal};
+use crate::proto::iscsi::discovery::{self, Ask, Portal};
 use crate::proto::iscsi::keys::{self, Key};
 use crate::proto::iscsi::login::{
     Access, Directory, InitiatorConfig, InitiatorLogin, LoginStatus, Opened, SessionRequest, Step,
     TargetConfig, TargetLogin,
 };
-use crate::proto::iscsi::pdu::{BHS_LEN, Header, pad};
+use crate::proto::iscsi::pdu::{BHS_LEN, Header, NO_TAG, Repr, TargetSn, TextResponse, pad};
+use crate::proto::iscsi::send_targets::SendTargets;
 use crate::proto::iscsi::text;
 
 const ISID: [u8; 6] = [0x80, 0, 0, 0, 0, 1];
@@ -81,6 +82,15 @@ impl Directory for Shelf {
     }
 }
 
+/// A target that lets in whoever proves to be who he says, or anybody.
+pub(super) fn shelf(chap: bool) -> impl Directory {
+    Shelf(Access {
+        alias: None,
+        chap: if chap { vec![credentials("i")] } else { vec![] },
+        ours: chap.then(|| credentials("t")),
+    })
+}
+
 fn credentials(name: &str) -> Credentials {
     Credentials {
         name: name.to_owned(),
@@ -132,11 +142,7 @@ fn checked(step: &Step) -> bool {
 pub(super) fn run_target(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let chap = input.bit();
-    let mut shelf = Shelf(Access {
-        alias: None,
-        chap: if chap { vec![credentials("i")] } else { vec![] },
-        ours: chap.then(|| credentials("t")),
-    });
+    let mut shelf = shelf(chap);
     let mut login = TargetLogin::new(TargetConfig::default(), [3; 32]);
     let mut rest = input.rest();
     while let Some((bhs, data, more)) = piece(rest) {
@@ -177,6 +183,86 @@ pub(super) fn run_initiator(bytes: &[u8]) {
         }
         rest = more;
     }
+}
+
+/// A discovery fed with any answers, after a login that succeeds or with whatever comes first.
+pub(super) fn run_send_targets(bytes: &[u8]) {
+    let mut input = Input::new(bytes);
+    let choice = input.byte();
+    let config = InitiatorConfig::new(INITIATOR, None, ISID);
+    let mut client = SendTargets::start(config, Ask::All, [4; 32]);
+    let mut login = TargetLogin::new(TargetConfig::default(), [3; 32]);
+    let mut asked = None;
+    let mut stat_sn = 0_u32;
+    for _ in 0..64 {
+        let sent = client.output();
+        let mut rest = &sent[..];
+        while let Some((bhs, data, more)) = piece(rest) {
+            rest = more;
+            match Repr::parse(bhs).expect("a client sends what is right") {
+                Repr::LoginRequest(_) if choice & 1 == 0 => {
+                    let answer = match login.receive(bhs, data, &mut shelf(false)) {
+                        Step::Send(pdu) => pdu,
+                        Step::Done { last, negotiated } => {
+                            stat_sn = negotiated.stat_sn;
+                            last.unwrap_or_default()
+                        }
+                        other => unreachable!("a login that succeeds: {other:?}"),
+                    };
+                    client.receive(&answer);
+                }
+                Repr::TextRequest(t) => asked = Some(t.itt),
+                _ => {}
+            }
+        }
+        if client.is_over() || input.is_empty() {
+            break;
+        }
+        let flags = input.byte();
+        if let (Some(itt), true) = (asked, flags & 3 != 0) {
+            let n = usize::from(input.byte());
+            let text = input.bytes(n);
+            let response = TextResponse {
+                is_final: flags & 4 == 0,
+                cont: flags & 4 != 0,
+                lun: 0,
+                itt,
+                ttt: if flags & 4 == 0 { NO_TAG } else { 9 },
+                sn: TargetSn {
+                    stat_sn,
+                    exp_cmd_sn: 0,
+                    max_cmd_sn: 0,
+                },
+            };
+            stat_sn = stat_sn.wrapping_add(1);
+            let mut pdu = vec![0; BHS_LEN];
+            response.emit(n.min(text.len()), &mut pdu);
+            pdu.extend_from_slice(text);
+            pdu.resize(pdu.len() + pad(text.len()), 0);
+            client.receive(&pdu);
+        } else {
+            let n = usize::from(input.byte());
+            client.receive(input.bytes(n));
+        }
+    }
+    client.closed();
+    match client.result() {
+        Ok(targets) => assert_eq!(discovery::parse(&discovery::emit(&targets)), Ok(targets)),
+        Err(failure) => assert!(!failure.to_string().is_empty()),
+    }
+}
+
+pub(super) fn send_targets_seeds() -> Vec<Vec<u8>> {
+    let answer = |flags: u8, text: &[u8]| [&[flags, text.len() as u8], text].concat();
+    let whole = answer(1, b"TargetName=iqn.a\0TargetAddress=h:3260,1\0");
+    let first = answer(5, b"TargetName=iqn.a\0TargetAdd");
+    let second = answer(1, b"ress=[::1],2\0TargetName=iqn.b\0");
+    vec![
+        [&[0], &whole[..]].concat(),
+        [&[0], &first[..], &second[..]].concat(),
+        // The answers of a target that is none, to the login.
+        [&[1, 0, 200], &recorded(false).1[1..]].concat(),
+    ]
 }
 
 /// Everything each side sends in a login that succeeds: requests, answers.

@@ -12,11 +12,14 @@ mod host_queue;
 mod input;
 mod iscsi_login;
 mod iscsi_pdu;
+mod iscsi_session;
+mod iscsi_target;
 mod layouts;
 mod logs;
 mod pdu;
 mod policy;
 mod rpc;
+mod scsi;
 mod state;
 mod text;
 mod wire;
@@ -134,6 +137,31 @@ pub const TARGETS: &[Target] = &[
         name: "iscsi_initiator_login",
         run: iscsi_login::run_initiator,
         seeds: iscsi_login::initiator_seeds,
+    },
+    Target {
+        name: "iscsi_send_targets",
+        run: iscsi_login::run_send_targets,
+        seeds: iscsi_login::send_targets_seeds,
+    },
+    Target {
+        name: "iscsi_session",
+        run: iscsi_session::run,
+        seeds: iscsi_session::seeds,
+    },
+    Target {
+        name: "iscsi_target_conn",
+        run: iscsi_target::run,
+        seeds: iscsi_target::seeds,
+    },
+    Target {
+        name: "scsi_command",
+        run: scsi::run_command,
+        seeds: scsi::command_seeds,
+    },
+    Target {
+        name: "scsi_data",
+        run: scsi::run_data,
+        seeds: scsi::data_seeds,
     },
 ];
 
