@@ -25,6 +25,8 @@ mod mcs_tests;
 mod service;
 mod session;
 mod task;
+#[cfg(test)]
+mod tests;
 
 use crate::base::clock::Time;
 use crate::base::request::Token;

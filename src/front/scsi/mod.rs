@@ -5,6 +5,8 @@
 
 mod pages;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 pub use plan::{IoPlan, Plan};
 

@@ -73,7 +73,10 @@ impl LogicalUnit {
                 | Command::ReportOpcodes { .. }
                 | Command::ReportTaskFunctions { .. }
         );
-        if !always {
+        // Mode parameters are to be had in standby as well (SPC-4, 5.15.2.4.4).
+        let in_standby = view.access == AccessState::Standby
+            && matches!(c, Command::ModeSense { .. } | Command::ModeSelect { .. });
+        if !always && !in_standby {
             if !view.access.usable_now() {
                 return Err(not_ready(view.access));
             }
@@ -180,12 +183,15 @@ impl LogicalUnit {
             Command::Read(rw) => self.transfer(Op::Read, &rw),
             Command::Write(rw) => self.transfer(Op::Write, &rw),
             Command::WriteVerify { rw, compare } => {
-                let plan = self.transfer(Op::Write, &rw)?;
                 let known = self.geometry.as_ref().is_some_and(|g| g.compare);
+                if compare && !known {
+                    return Err(Sense::cdb_bit(1, 2));
+                }
+                let plan = self.transfer(Op::Write, &rw)?;
                 Ok(match plan {
                     Plan::Io(io) => Plan::Io(IoPlan {
                         fua: true,
-                        verify: compare && known,
+                        verify: compare,
                         ..io
                     }),
                     other => other,

@@ -1,0 +1,95 @@
+//! Task management: who is aborted, who is told, and that the answer comes last.
+
+use super::*;
+use crate::proto::iscsi::pdu::TaskResult;
+use crate::proto::scsi::asc;
+
+/// A target whose LUN is stuck with a write of each of two sessions.
+fn two_stuck() -> (World, [usize; 2], [u32; 2]) {
+    let mut w = World::new();
+    let hosts = [w.login("a", 1), w.login("b", 2)];
+    w.ports.stuck = true;
+    let writes = hosts.map(|h| w.send(h, &write_cdb(h as u8, 1), 0, &[1; 512]));
+    w.run(5);
+    assert_eq!(w.ports.waiting(), 2);
+    (w, hosts, writes)
+}
+
+fn result(w: &World, host: usize, itt: u32) -> Option<u8> {
+    w.hosts[host].tasks.get(&itt).copied()
+}
+
+const COMPLETE: Option<u8> = Some(TaskResult::Complete as u8);
+
+#[test]
+fn a_lun_reset_ends_every_sessions_commands_before_it_is_answered() {
+    let (mut w, [a, b], writes) = two_stuck();
+    let reset = w.task(a, TaskFunction::LogicalUnitReset, 0xffff_ffff);
+    assert_eq!(result(&w, a, reset), None, "their writes may still land");
+    w.ports.stuck = false;
+    w.run(5);
+    assert_eq!(result(&w, a, reset), COMPLETE);
+    for (h, itt) in [(a, writes[0]), (b, writes[1])] {
+        assert_eq!(w.answer(h, itt), None, "aborted commands have no answer");
+        assert_eq!(w.ready(h).check(), (Key::UnitAttention, asc::DEVICE_RESET));
+        w.ready(h).good();
+    }
+}
+
+#[test]
+fn clear_task_set_tells_the_others_and_abort_task_set_leaves_them_alone() {
+    let (mut w, [a, b], writes) = two_stuck();
+    let clear = w.task(a, TaskFunction::ClearTaskSet, 0xffff_ffff);
+    w.ports.stuck = false;
+    w.run(5);
+    assert_eq!(result(&w, a, clear), COMPLETE);
+    assert_eq!(
+        (w.answer(a, writes[0]), w.answer(b, writes[1])),
+        (None, None)
+    );
+    w.ready(a).good();
+    assert_eq!(
+        w.ready(b).check(),
+        (Key::UnitAttention, asc::COMMANDS_CLEARED)
+    );
+
+    let (mut w, [a, b], writes) = two_stuck();
+    let abort = w.task(a, TaskFunction::AbortTaskSet, 0xffff_ffff);
+    w.ports.stuck = false;
+    w.run(5);
+    assert_eq!(result(&w, a, abort), COMPLETE);
+    assert_eq!(w.answer(a, writes[0]), None);
+    w.answer(b, writes[1]).expect("not a's").good();
+    w.ready(b).good();
+}
+
+#[test]
+fn abort_task_ends_the_one_that_is_named() {
+    let (mut w, [a, _], writes) = two_stuck();
+    let second = w.send(a, &write_cdb(9, 1), 0, &[2; 512]);
+    w.run(5);
+    let abort = w.task(a, TaskFunction::AbortTask, writes[0]);
+    assert_eq!(result(&w, a, abort), None);
+    w.ports.stuck = false;
+    w.run(5);
+    assert_eq!(result(&w, a, abort), COMPLETE);
+    assert_eq!(w.answer(a, writes[0]), None);
+    w.answer(a, second).expect("another").good();
+    let unknown = w.task(a, TaskFunction::AbortTask, 0x7777);
+    assert_eq!(result(&w, a, unknown), Some(TaskResult::NoTask as u8));
+    w.ready(a).good();
+}
+
+#[test]
+fn what_is_not_done_is_refused() {
+    let mut w = World::new();
+    let a = w.login("a", 1);
+    for (function, expected) in [
+        (TaskFunction::TaskReassign, TaskResult::ReassignNotSupported),
+        (TaskFunction::ClearAca, TaskResult::NotSupported),
+        (TaskFunction::TargetColdReset, TaskResult::NotSupported),
+    ] {
+        let t = w.task(a, function, 0xffff_ffff);
+        assert_eq!(result(&w, a, t), Some(expected as u8), "{function:?}");
+    }
+}
