@@ -1,5 +1,7 @@
 //! Both halves against each other, and each against a peer that errs.
 
+mod model;
+
 use super::super::chap::{Algorithm, Credentials, Secret};
 use super::super::pdu::{Header, LoginRequest, LoginResponse};
 use super::super::text;
