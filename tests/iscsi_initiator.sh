@@ -26,7 +26,7 @@ finish() {
 }
 trap finish EXIT
 port() { python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'; }
-tp=$(port) ip=$(port) ip2=$(port) cp=$(port) ctl=$((RANDOM % 20000 + 100))
+tp=$(port) ip=$(port) ip2=$(port) ip3=$(port) cp=$(port) ctl=$((RANDOM % 20000 + 100))
 adm() { tgtadm -C "$ctl" --lld iscsi "$@"; }
 
 truncate -s 64M "$work/tgt.img" "$work/istgt.img"
@@ -72,6 +72,7 @@ cat >"$work/istgt.conf" <<CONF
   Netmask 127.0.0.0/8
 [PortalGroup1]
   Portal DA1 127.0.0.1:$ip
+  Portal DA3 127.0.0.3:$ip3
 [PortalGroup2]
   Portal DA2 127.0.0.2:$ip2
 [InitiatorGroup1]
@@ -139,6 +140,11 @@ t=iscsi://127.0.0.1:$tp/$iqn:tgt/1
 i=iscsi://127.0.0.1:$ip/$iqn:istgt/0
 matrix tgt "$t" "iscsi://127.0.0.2:$tp/$iqn:tgt/1"
 matrix istgt "$i" "iscsi://127.0.0.2:$ip2/$iqn:istgt/0"
+# Several connections in one session, over both portals of a group.
+for bs in 512 64k 1M; do
+    bench "istgt, a session of three connections $bs" --bs $bs --rw randrw --iodepth 16 \
+        --path "$i?conn=127.0.0.3:$ip3&conn=127.0.0.1:$ip"
+done
 refused "digests that tgt does not agree to" "HeaderDigest" --path "$t?header_digest=crc32c"
 for k in HeaderDigest DataDigest; do
     adm --op update --mode target --tid 1 -n $k -v CRC32C

@@ -129,6 +129,14 @@ for query in '' "$digests"; do
     done
 done
 
+echo "== a session of three connections"
+three="iscsi://127.0.0.1:$p1/$iqn/0?conn=127.0.0.1:$p1&conn=127.0.0.1:$p1"
+start_bench 512,4k,64k 5 --path "$three"
+sleep 2
+count=$(guest lio connections | awk '$2 == 1 {print $3}')
+if [ "${count:-0}" -eq 3 ]; then pass "three connections" "as the kernel counts them"; else fail "three connections" "${count:-0}"; fi
+end_bench "randrw over three connections" 'errors == 0 and miscompares == 0 and len(ios) == 1'
+
 echo "== settings that need R2T, and ones that need none"
 settings() { change "settings" "$(for g in 1 2; do for kv in "$@"; do printf 'lio set %s %s %s; ' $g "${kv%=*}" "${kv#*=}"; done; done)"; }
 settings InitialR2T=Yes ImmediateData=No MaxBurstLength=8192 FirstBurstLength=4096 MaxOutstandingR2T=1

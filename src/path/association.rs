@@ -3,6 +3,8 @@
 use super::access::AccessState;
 use super::dialer::Dialer;
 use super::iscsi_link::{IscsiLink, SessionName};
+use super::iscsi_session::{ConnectionSetting, SessionError, SessionStatus};
+use super::iscsi_url::{ConnectionSpec, IscsiSpec};
 use super::local::LocalDevice;
 use super::loss::{ControllerName, QuiesceTiming};
 use super::nexus::Nexus;
@@ -16,6 +18,7 @@ use crate::base::clock::Time;
 use crate::base::limits;
 use crate::base::request::Token;
 use crate::base::rng::Rng;
+use crate::proto::iscsi::initiator::ConnectionPolicy;
 use std::time::Duration;
 
 /// What carries the association's I/O.
@@ -134,7 +137,7 @@ impl Association {
                 self.set_state(State::Connecting, None, now);
             }
             NexusSpec::Iscsi(spec) => {
-                let seed = self.nexus.id ^ now.as_nanos();
+                let seed = (self.nexus.id ^ now.as_nanos(), self.counters.attempts);
                 let link = IscsiLink::start(spec, self.nexus.id, host, seed, dialer, now).map_err(
                     |e| DownReason::Connect(format!("{}: {e}", spec.endpoint().portal())),
                 )?;
@@ -367,6 +370,104 @@ impl Association {
             (Link::Iscsi(link), State::Up) => link.reread_access(now),
             _ => {}
         }
+    }
+
+    /// The requests of a lost connection of the session.
+    pub fn take_orphans(&mut self, tag: u64) -> Vec<Token> {
+        match &mut self.link {
+            Link::Iscsi(link) => link.take_orphans(tag),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The iSCSI session, where there is one.
+    pub fn session(&self) -> Option<SessionStatus> {
+        match &self.link {
+            Link::Iscsi(link) => Some(SessionStatus {
+                nexus: self.nexus.id,
+                ..link.status()
+            }),
+            _ => None,
+        }
+    }
+
+    /// What the session is configured as, for the next login, and the session that is up.
+    fn iscsi(&mut self) -> Result<(&mut IscsiSpec, &mut IscsiLink), SessionError> {
+        let NexusSpec::Iscsi(spec) = &mut self.nexus.spec else {
+            return Err(SessionError::NotIscsi);
+        };
+        match (&mut self.link, &self.reason) {
+            (Link::Iscsi(link), _) if self.state == State::Up => Ok((spec, link)),
+            (_, reason) => {
+                let why = reason
+                    .as_ref()
+                    .map_or("logging in".to_owned(), ToString::to_string);
+                Err(SessionError::Down(why))
+            }
+        }
+    }
+
+    /// Changes how commands are spread over the connections of the session; settings not named stay.
+    ///
+    /// # Errors
+    /// There is no session, or no such connection; then nothing was changed.
+    pub fn set_connection_policy(
+        &mut self,
+        policy: ConnectionPolicy,
+        settings: &[ConnectionSetting],
+    ) -> Result<(), SessionError> {
+        let (spec, link) = self.iscsi()?;
+        let known = link.status().connections;
+        let unknown = |s: &&ConnectionSetting| !known.iter().any(|c| c.cid == s.cid);
+        if let Some(s) = settings.iter().find(unknown) {
+            return Err(SessionError::NoConnection(s.cid));
+        }
+        spec.policy = policy;
+        link.set_policy(policy);
+        for s in settings {
+            link.set_connection(s.cid, s.weight, s.primary);
+            let at = known.iter().position(|c| c.cid == s.cid);
+            if let Some(c) = at.and_then(|at| spec.connections.get_mut(at)) {
+                c.weight = s.weight;
+                c.primary = s.primary;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds a connection to the session; its CID. It stays over logins.
+    ///
+    /// # Errors
+    /// There is no session, or it has too many.
+    pub fn add_connection(&mut self, c: ConnectionSpec, now: Time) -> Result<u16, SessionError> {
+        let (spec, link) = self.iscsi()?;
+        let cid = link.add_connection(&c, now)?;
+        // Places are taken anew; the list keeps their order.
+        let before = link
+            .status()
+            .connections
+            .iter()
+            .filter(|k| k.cid < cid)
+            .count();
+        spec.connections
+            .insert(before.min(spec.connections.len()), c);
+        Ok(cid)
+    }
+
+    /// Takes a connection out of the session, in order, for good.
+    ///
+    /// # Errors
+    /// There is no session, no such connection, or no other that is up.
+    pub fn remove_connection(&mut self, cid: u16, now: Time) -> Result<(), SessionError> {
+        let (spec, link) = self.iscsi()?;
+        let known = link.status().connections;
+        let at = known.iter().position(|c| c.cid == cid);
+        let at = at.ok_or(SessionError::NoConnection(cid))?;
+        link.remove_connection(cid, now)?;
+        if at < spec.connections.len() {
+            spec.connections.remove(at);
+        }
+        Ok(())
     }
 
     pub fn next_deadline(&self) -> Time {

@@ -1,28 +1,33 @@
-//! The iSCSI half of an association: the session machine and the connection under it.
+//! The iSCSI half of an association: the session machine and the connections under it.
+//!
+//! A session has one connection or several, over several portals and NICs (MC/S). One is made first
+//! and makes the session; the others join when it is up, and are made again when they are lost. As
+//! long as one is up the association is: the loss of another is a loss of its own
+//! ([`LinkNews::ConnectionLost`]), which ends when the target has logged that connection out.
 
-use super::access::AccessState;
-use super::dialer::{Dialer, Dialing, Endpoint};
-use super::identity::Identity;
-use super::iscsi_url::{IscsiSpec, Secret};
+use super::dialer::{Dialer, Dialing};
+use super::iscsi_lane::Lane;
+use super::iscsi_session::{ConnectionStatus, SessionStatus};
+use super::iscsi_unit::{outcome_of, unit};
+use super::iscsi_url::{ConnectionSpec, IscsiSpec, Secret};
 use super::nvme_link::{HostIdentity, LinkNews};
 use super::outcome::Outcome;
 use super::reason::DownReason;
-use super::scsi_outcome::{Action, Triple, from_scsi};
+use super::scsi_outcome::Action;
 use super::unit::Unit;
 use crate::base::clock::Time;
-use crate::base::error::{ErrorKind, IoError};
 use crate::base::request::Token;
 use crate::proto::iscsi::chap;
 use crate::proto::iscsi::initiator::{
-    Completion, Session, SessionConfig, SessionEvent, SessionFailure, UnitInfo, scsi,
+    ConnectionPolicy, MemberError, Session, SessionConfig, SessionEvent, SessionFailure,
 };
-use crate::transport::{Conn, Source};
+use crate::transport::Source;
 use std::time::Duration;
 
 /// How often a connection without outstanding tasks is looked at, to notice its end.
 const IDLE_LOOK: Duration = Duration::from_millis(1);
-/// Time the connection may take to come up.
-const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Pause before a connection is made again that the target had asked to log out.
+const LEFT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The session that a nexus had or has: a login with the same values ends it at the target
 /// (session reinstatement, RFC 7143, 6.3.5).
@@ -32,14 +37,24 @@ pub struct SessionName {
     pub target_portal_group: u16,
 }
 
-/// One iSCSI session with one connection.
+/// A connection that was lost with requests under way.
+#[derive(Debug)]
+struct Lost {
+    tag: u64,
+    cid: u16,
+    /// Until they are fetched.
+    orphans: Vec<Token>,
+}
+
+/// One iSCSI session.
 #[derive(Debug)]
 pub struct IscsiLink {
-    endpoint: Endpoint,
+    spec: IscsiSpec,
     session: Session,
-    conn: Option<Conn>,
-    dialing: Option<Dialing>,
-    dial_deadline: Time,
+    /// By index of the session's connection.
+    lanes: Vec<Lane>,
+    lost: Vec<Lost>,
+    next_tag: u64,
     next_idle_look: Time,
     was_up: bool,
 }
@@ -84,12 +99,26 @@ fn entropy(dialer: &Dialer, seed: u64) -> [u8; 32] {
     out
 }
 
+/// What the end of a connection or session is called.
+fn reason_of(failure: &SessionFailure, was_up: bool) -> DownReason {
+    let text = failure.to_string();
+    match failure {
+        SessionFailure::NopTimeout { .. } => DownReason::KeepAliveExpired,
+        SessionFailure::Connection(_) => DownReason::Protocol(text),
+        SessionFailure::TargetEnds { .. } => DownReason::TargetEnds(text),
+        _ if was_up => DownReason::Protocol(text),
+        _ => DownReason::Login(text),
+    }
+}
+
 impl IscsiLink {
+    /// Begins with the connection whose turn it is: `attempt` counts from 1, so that a portal that is
+    /// down is not tried for ever while another would do.
     pub fn start(
         spec: &IscsiSpec,
         nexus: u64,
         host: &HostIdentity,
-        seed: u64,
+        (seed, attempt): (u64, u64),
         dialer: &Dialer,
         now: Time,
     ) -> std::io::Result<Self> {
@@ -112,24 +141,37 @@ impl IscsiLink {
                 isid(nexus, host.reactor),
             )
         };
-        let endpoint = spec.endpoint();
-        let dialing = Some(dialer.start(&endpoint, now)?);
+        let mut session = Session::new(config);
+        session.set_policy(spec.policy);
+        let mut lanes = Vec::new();
+        for (ix, c) in spec.connections.iter().enumerate() {
+            if ix == 0 {
+                session.set_member(0, c.weight, c.primary);
+            } else if session.add_connection(c.weight, c.primary).is_err() {
+                break;
+            }
+            lanes.push(Lane::new(spec.endpoint_of(c), now));
+        }
+        let leading = (attempt.max(1) - 1) as usize % lanes.len();
+        lanes[leading].dial(dialer, now)?;
         Ok(Self {
-            endpoint,
-            session: Session::new(config),
-            conn: None,
-            dialing,
-            dial_deadline: now + CONNECT_MAX,
+            spec: spec.clone(),
+            session,
+            lanes,
+            lost: Vec::new(),
+            next_tag: attempt << 32,
             next_idle_look: now,
             was_up: false,
         })
     }
 
     /// Hands a request to the session; back it comes when that is full.
+    #[inline]
     pub fn submit(&mut self, lun: u32, token: Token, now: Time) -> Result<(), Token> {
         self.session.submit(lun, token, now)
     }
 
+    #[inline]
     pub fn free_slots(&self) -> usize {
         self.session.free_slots()
     }
@@ -143,34 +185,47 @@ impl IscsiLink {
         news: &mut Vec<LinkNews>,
     ) -> bool {
         let mut worked = false;
-        if self.dialing.is_some() {
-            match self.pump_dial(dialer, now) {
-                Ok(up) => worked |= up,
-                Err(reason) => {
-                    news.push(LinkNews::Down(reason));
-                    return true;
-                }
-            }
-        }
         let look_at_idle = now >= self.next_idle_look;
         if look_at_idle {
             self.next_idle_look = now + IDLE_LOOK;
-        }
-        let mut broken = None;
-        if let Some(conn) = &mut self.conn
-            && (look_at_idle || self.session.connection().in_flight() > 0)
-        {
-            match conn.recv(self.session.connection_mut(), now) {
-                Ok(turn) => {
-                    worked |= turn.bytes > 0;
-                    if turn.eof {
-                        broken = Some(DownReason::PeerClosed);
-                    }
-                }
-                Err(e) => broken = Some(DownReason::Transport(e.to_string())),
+            if self.was_up && self.lanes.len() > 1 {
+                self.dial_further(dialer, now);
             }
         }
-        if worked || look_at_idle || broken.is_some() || now >= self.session.next_deadline() {
+        let mut broken = false;
+        for ix in 0..self.lanes.len() {
+            let lane = &mut self.lanes[ix];
+            if lane.is_dialing() {
+                match lane.poll_dial(dialer, now) {
+                    Ok(false) => {}
+                    Ok(true) => {
+                        worked = true;
+                        self.session.connected_at(ix, now);
+                    }
+                    Err(reason) if self.was_up => lane.failed(reason, now),
+                    Err(reason) => {
+                        news.push(LinkNews::Down(reason));
+                        return true;
+                    }
+                }
+            }
+            let lane = &mut self.lanes[ix];
+            if let Some(conn) = &mut lane.conn
+                && (look_at_idle || self.session.connection_at(ix).in_flight() > 0)
+            {
+                match conn.recv(self.session.connection_at_mut(ix), now) {
+                    Ok(turn) => {
+                        worked |= turn.bytes > 0;
+                        if turn.eof {
+                            lane.broken = Some(DownReason::PeerClosed);
+                        }
+                    }
+                    Err(e) => lane.broken = Some(DownReason::Transport(e.to_string())),
+                }
+            }
+            broken |= lane.broken.is_some();
+        }
+        if worked || look_at_idle || broken || now >= self.session.next_deadline() {
             let mut action = Action::Nothing;
             self.session.drain_io(|token, c| {
                 let (outcome, todo) = outcome_of(c);
@@ -188,20 +243,96 @@ impl IscsiLink {
                 Action::Units => self.session.rescan(now),
             }
             self.session.poll(now);
-            self.drain_events(news);
+            self.drain_events(now, done, news);
         }
-        // What the target said last, a refusal or a goodbye, says more than that it closed.
-        if let Some(reason) = broken
-            && !news
-                .iter()
-                .any(|n| matches!(n, LinkNews::Down(_) | LinkNews::ShutdownDone))
-        {
-            news.push(LinkNews::Down(reason));
+        if broken {
+            self.act_on_broken(now, done, news);
         }
         worked
     }
 
-    fn drain_events(&mut self, news: &mut Vec<LinkNews>) {
+    /// Makes transports for connections that are not there, one after the other.
+    fn dial_further(&mut self, dialer: &Dialer, now: Time) {
+        for ix in 0..self.lanes.len() {
+            let lane = &mut self.lanes[ix];
+            if lane.may_dial(now)
+                && self.session.wants(ix)
+                && let Err(e) = lane.dial(dialer, now)
+            {
+                lane.failed(DownReason::Connect(e.to_string()), now);
+            }
+        }
+    }
+
+    /// Transports that broke. What the target said last, a refusal or a goodbye, says more than that
+    /// it closed, and has been looked at before.
+    fn act_on_broken(
+        &mut self,
+        now: Time,
+        done: &mut Vec<(Token, Outcome)>,
+        news: &mut Vec<LinkNews>,
+    ) {
+        for ix in 0..self.lanes.len() {
+            let Some(reason) = self.lanes[ix].broken.take() else {
+                continue;
+            };
+            let over = |n: &LinkNews| matches!(n, LinkNews::Down(_) | LinkNews::ShutdownDone);
+            if news.iter().any(over) {
+                return;
+            }
+            if self.session.survives_without(ix) {
+                self.lose(ix, reason, now, done, news);
+            } else {
+                news.push(LinkNews::Down(reason));
+                return;
+            }
+        }
+        // What a loss has set in motion.
+        self.session.poll(now);
+        self.drain_events(now, done, news);
+    }
+
+    /// Ends one connection of several; what was under way on it waits to be fetched.
+    fn lose(
+        &mut self,
+        ix: usize,
+        reason: DownReason,
+        now: Time,
+        done: &mut Vec<(Token, Outcome)>,
+        news: &mut Vec<LinkNews>,
+    ) {
+        let lane = &mut self.lanes[ix];
+        lane.abort();
+        let cid = self.session.members().nth(ix).map_or(0, |m| m.cid);
+        tracing::info!(portal = lane.endpoint.portal(), cid, %reason, "connection of a session lost");
+        lane.failed(reason, now);
+        let mut orphans = Vec::new();
+        self.session.lost(
+            ix,
+            now,
+            |token, c| done.push((token, outcome_of(c).0)),
+            |token| orphans.push(token),
+        );
+        if !orphans.is_empty() {
+            let tag = self.next_tag;
+            self.next_tag += 1;
+            self.lost.push(Lost { tag, cid, orphans });
+            news.push(LinkNews::ConnectionLost { tag });
+        }
+    }
+
+    /// The requests of a lost connection.
+    pub fn take_orphans(&mut self, tag: u64) -> Vec<Token> {
+        let lost = self.lost.iter_mut().find(|l| l.tag == tag);
+        lost.map_or_else(Vec::new, |l| std::mem::take(&mut l.orphans))
+    }
+
+    fn drain_events(
+        &mut self,
+        now: Time,
+        done: &mut Vec<(Token, Outcome)>,
+        news: &mut Vec<LinkNews>,
+    ) {
         while let Some(event) = self.session.poll_event() {
             match event {
                 SessionEvent::Up => {
@@ -211,61 +342,65 @@ impl IscsiLink {
                 SessionEvent::AccessChanged => news.push(LinkNews::Access),
                 SessionEvent::UnitsChanged => news.push(LinkNews::Units),
                 SessionEvent::TaskAnswered { .. } => {}
+                SessionEvent::ConnectionUp { ix } => self.lanes[ix].is_up(),
+                SessionEvent::ConnectionFailed { ix, why } => {
+                    self.lanes[ix].broken = None;
+                    let reason = reason_of(&why, true);
+                    if self.session.survives_without(ix) {
+                        self.lose(ix, reason, now, done, news);
+                    } else {
+                        news.push(LinkNews::Down(reason));
+                    }
+                }
+                SessionEvent::ConnectionLoggedOut { cid } => {
+                    let lost = self.lost.iter().filter(|l| l.cid == cid);
+                    news.extend(lost.map(|l| LinkNews::ConnectionEnded { tag: l.tag }));
+                    self.lost.retain(|l| l.cid != cid);
+                }
+                SessionEvent::ConnectionLeft { ix } => {
+                    self.session.closed(ix);
+                    self.lanes[ix].left(now + LEFT_PAUSE);
+                }
                 SessionEvent::LoggedOut => news.push(LinkNews::ShutdownDone),
                 SessionEvent::Failed(failure) => {
-                    let text = failure.to_string();
-                    news.push(LinkNews::Down(match failure {
-                        SessionFailure::NopTimeout { .. } => DownReason::KeepAliveExpired,
-                        SessionFailure::Connection(_) => DownReason::Protocol(text),
-                        SessionFailure::TargetEnds { .. } => DownReason::TargetEnds(text),
-                        _ if self.was_up => DownReason::Protocol(text),
-                        _ => DownReason::Login(text),
-                    }));
+                    news.push(LinkNews::Down(reason_of(&failure, self.was_up)));
                 }
             }
         }
     }
 
-    fn pump_dial(&mut self, dialer: &Dialer, now: Time) -> Result<bool, DownReason> {
-        let resolving = matches!(self.dialing, Some(Dialing::Resolving(_)));
-        match dialer.poll(&mut self.dialing, &self.endpoint, now) {
-            Ok(Some(conn)) => {
-                self.conn = Some(conn);
-                self.session.connected(now);
-                Ok(true)
-            }
-            Ok(None) if now >= self.dial_deadline => Err(DownReason::ConnectTimeout),
-            Ok(None) => Ok(false),
-            Err(e) if resolving => Err(DownReason::Resolve(e.to_string())),
-            Err(e) => Err(DownReason::Connect(format!(
-                "{}: {e}",
-                self.endpoint.portal()
-            ))),
-        }
-    }
-
-    /// Sends what the session has: one call.
+    /// Sends what the session has: one call per connection.
     pub fn flush(&mut self, now: Time, news: &mut Vec<LinkNews>) -> bool {
-        let Some(conn) = &mut self.conn else {
-            return false;
-        };
-        if !self.session.connection().has_output() {
-            return false;
-        }
-        match conn.send(self.session.connection_mut(), now) {
-            Ok(turn) => turn.bytes > 0,
-            Err(e) => {
-                news.push(LinkNews::Down(DownReason::Transport(e.to_string())));
-                false
+        let mut worked = false;
+        for (ix, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(conn) = &mut lane.conn else { continue };
+            if !self.session.connection_at(ix).has_output() {
+                continue;
+            }
+            match conn.send(self.session.connection_at_mut(ix), now) {
+                Ok(turn) => worked |= turn.bytes > 0,
+                Err(e) => {
+                    let reason = DownReason::Transport(e.to_string());
+                    if self.session.survives_without(ix) {
+                        // Acted on in the next turn, with what it still has received.
+                        lane.broken = Some(reason);
+                    } else {
+                        news.push(LinkNews::Down(reason));
+                    }
+                }
             }
         }
+        worked
     }
 
-    /// Ends the session: its connection is reset. What had been answered goes to `done`; every
+    /// Ends the session: its connections are reset. What had been answered goes to `done`; every
     /// other request to `f`, which reads `on_wire` to see whether it may have left this host.
-    pub fn tear_down(mut self, done: &mut Vec<(Token, Outcome)>, f: impl FnMut(Token)) {
-        if let Some(conn) = self.conn.take() {
-            conn.abort();
+    pub fn tear_down(mut self, done: &mut Vec<(Token, Outcome)>, mut f: impl FnMut(Token)) {
+        for lane in &mut self.lanes {
+            lane.abort();
+        }
+        for lost in self.lost {
+            lost.orphans.into_iter().for_each(&mut f);
         }
         self.session.drain(f);
         self.session
@@ -291,102 +426,101 @@ impl IscsiLink {
         self.session.units().iter().map(unit).collect()
     }
 
+    /// Both ends of the first connection that has any.
     pub fn addrs(&self) -> Option<(String, String)> {
-        self.conn.as_ref().map(Conn::addrs)
+        self.lanes.iter().find_map(Lane::addrs)
+    }
+
+    /// The session and its connections, to be looked at.
+    pub fn status(&self) -> SessionStatus {
+        let members = self.session.members();
+        let connections = self.lanes.iter().zip(members).filter(|(_, m)| !m.removed);
+        SessionStatus {
+            nexus: 0,
+            target_name: self.spec.target_name.clone(),
+            isid: self.session.config().isid,
+            tsih: self.session.tsih(),
+            policy: self.session.policy(),
+            max_connections: self.session.max_connections(),
+            connections: connections
+                .map(|(lane, m)| ConnectionStatus::new(lane, &m))
+                .collect(),
+        }
+    }
+
+    pub fn set_policy(&mut self, policy: ConnectionPolicy) {
+        self.session.set_policy(policy);
+    }
+
+    fn index_of(&self, cid: u16) -> Option<usize> {
+        let mut all = self.session.members();
+        all.position(|m| m.cid == cid && !m.removed)
+    }
+
+    /// False where there is no such connection.
+    pub fn set_connection(&mut self, cid: u16, weight: u32, primary: bool) -> bool {
+        let ix = self.index_of(cid);
+        if let Some(ix) = ix {
+            self.session.set_member(ix, weight, primary);
+        }
+        ix.is_some()
+    }
+
+    /// Adds a connection; its CID.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn add_connection(&mut self, c: &ConnectionSpec, now: Time) -> Result<u16, MemberError> {
+        let ix = self.session.add_connection(c.weight, c.primary)?;
+        let lane = Lane::new(self.spec.endpoint_of(c), now);
+        match self.lanes.get_mut(ix) {
+            Some(place) => *place = lane,
+            None => self.lanes.push(lane),
+        }
+        Ok(ix as u16)
+    }
+
+    /// Takes a connection out, in order; its portal and end of ours.
+    ///
+    /// # Errors
+    /// There is none of that CID, or no other that is up.
+    pub fn remove_connection(&mut self, cid: u16, now: Time) -> Result<(), MemberError> {
+        let ix = self.index_of(cid).ok_or(MemberError::NoSuch)?;
+        if self.session.remove_connection(ix, now)? {
+            self.lanes[ix].abort();
+            self.session.closed(ix);
+        }
+        Ok(())
     }
 
     pub fn next_deadline(&self) -> Time {
-        let dial = if self.dialing.is_some() {
-            self.dial_deadline
-        } else {
-            Time::NEVER
-        };
-        self.session.next_deadline().min(dial)
+        let lanes = self.lanes.iter().enumerate();
+        let due = lanes.map(|(ix, lane)| lane.due(self.was_up && self.session.wants(ix)));
+        due.fold(self.session.next_deadline(), Time::min)
     }
 
     /// Descriptors to sleep on, and whether each has something to send that did not fit.
     pub fn fds(&self, out: &mut Vec<(std::os::fd::RawFd, bool)>) {
-        if let Some(conn) = &self.conn
-            && let Some(fd) = conn.fd()
-        {
-            let full = self.session.connection().has_output();
-            out.push((fd, full || conn.is_clogged()));
-        }
-        if let Some(Dialing::Connecting(conn)) = &self.dialing
-            && let Some(fd) = conn.fd()
-        {
-            out.push((fd, true));
+        for (ix, lane) in self.lanes.iter().enumerate() {
+            if let Some(conn) = &lane.conn
+                && let Some(fd) = conn.fd()
+            {
+                let full = self.session.connection_at(ix).has_output();
+                out.push((fd, full || conn.is_clogged()));
+            }
+            if let Some(Dialing::Connecting(conn)) = &lane.dialing
+                && let Some(fd) = conn.fd()
+            {
+                out.push((fd, true));
+            }
         }
     }
 
     /// Payload bytes of large requests that were copied in user space (invariant I11: stays 0).
     pub fn copied_bytes_large(&self) -> u64 {
-        self.session.connection().counters().copied_bytes_large
+        self.session.copied_bytes_large()
     }
 }
-
-/// How a request ended, and what to do about it.
-fn outcome_of(c: &Completion) -> (Outcome, Action) {
-    let fault = |raw| Outcome::PathFault {
-        error: IoError::with_raw(ErrorKind::Device, raw),
-    };
-    // A service response instead of a status; data damaged on the way; less data than asked for.
-    if c.response != 0 || c.damaged {
-        return (fault(0x8000_0000 | u32::from(c.response)), Action::Nothing);
-    }
-    if c.status == 0 && c.short {
-        return (fault(0x4000_0000), Action::Nothing);
-    }
-    let sense = scsi::parse_sense(c.sense()).map(|(k, a, q)| Triple::new(k, a, q));
-    from_scsi(c.status, sense)
-}
-
-/// A logical unit in the words that all protocols share.
-fn unit(u: &UnitInfo) -> Unit {
-    let bytes = |blocks: u64| {
-        let n = blocks.saturating_mul(u64::from(u.block_size));
-        u32::try_from(n).unwrap_or(u32::MAX)
-    };
-    // 0 means "no limit reported".
-    let max_transfer = match u.limits.transfer {
-        0 => u32::MAX,
-        n => bytes(u64::from(n)),
-    };
-    // Longer requests are split at the transfer limit alone, so a command with a lower limit of its
-    // own is not offered.
-    let reaches = |limit: u64| {
-        limit == 0 || bytes(limit) >= max_transfer.min(REQUEST_BLOCKS_MAX * u.block_size.max(1))
-    };
-    Unit {
-        nsid: u.lun,
-        identity: Identity {
-            uuid: u.designators.uuid,
-            nguid: u.designators.nguid,
-            eui64: u.designators.eui64,
-            naa: u.designators.naa.clone(),
-        },
-        block_size: u.block_size,
-        blocks: u.blocks,
-        max_transfer,
-        volatile_cache: u.write_cache,
-        discard: u.unmap && reaches(u64::from(u.limits.unmap)),
-        write_zeroes: u.write_same && reaches(u.limits.write_same),
-        // VERIFY with data is not offered by targets in a way that can be asked for.
-        compare: false,
-        compare_and_write: u.limits.compare_and_write > 0,
-        group: u32::from(u.group),
-        access: if u.tpgs == 0 {
-            AccessState::Optimized
-        } else {
-            AccessState::from_alua(u.state).unwrap_or(AccessState::Unavailable)
-        },
-        access_raw: u.state,
-        asymmetric: u.tpgs != 0,
-    }
-}
-
-/// Blocks of one command at most, whatever the target allows (`lun` splits there).
-const REQUEST_BLOCKS_MAX: u32 = 65_536;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,7 @@
 use super::dialer::Endpoint;
 use super::url::{NexusSpec, PathSpec, UrlError, flag, split_authority};
 use crate::base::limits;
+use crate::proto::iscsi::initiator::{CONNECTIONS_MAX, ConnectionPolicy};
 use crate::transport::tcp::TcpOptions;
 use std::fmt;
 use std::net::IpAddr;
@@ -24,6 +25,17 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secret({}, ***)", self.name)
     }
+}
+
+/// One connection of a session: its portal and our end, and what the session's policy makes of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConnectionSpec {
+    pub host: String,
+    pub port: u16,
+    pub source: Option<IpAddr>,
+    pub interface: Option<String>,
+    pub weight: u32,
+    pub primary: bool,
 }
 
 /// Where and how an iSCSI target is reached: everything that tells one nexus from another, and the
@@ -53,9 +65,13 @@ pub struct IscsiSpec {
     /// `None`: no such assumption.
     pub fence_assume: Option<Duration>,
     pub tcp: TcpOptions,
+    /// Connections of the session, the first one included. They do not tell one nexus from another.
+    pub connections: Vec<ConnectionSpec>,
+    /// How commands are spread over them.
+    pub policy: ConnectionPolicy,
 }
 
-const OPTIONS: &str = "src, iface, header_digest, data_digest, target_user, target_password, nop_timeout, depth, \
+const OPTIONS: &str = "src, iface, conn, conn_policy, header_digest, data_digest, target_user, target_password, nop_timeout, depth, \
                        immediate_data, initial_r2t, first_burst, max_burst, max_recv, fence_assume, cc, sndbuf, \
                        rcvbuf, busy_poll, user_timeout";
 
@@ -78,6 +94,8 @@ impl IscsiSpec {
             max_recv: 1024 * 1024,
             fence_assume: Some(limits::ISCSI_FENCE_ASSUME),
             tcp: TcpOptions::default(),
+            connections: Vec::new(),
+            policy: ConnectionPolicy::default(),
         }
     }
 
@@ -86,6 +104,19 @@ impl IscsiSpec {
             host: self.host.clone(),
             port: self.port,
             tcp: self.tcp.clone(),
+        }
+    }
+
+    /// Where a connection of the session goes: with the socket options of the session, from its own
+    /// end.
+    pub fn endpoint_of(&self, c: &ConnectionSpec) -> Endpoint {
+        let mut tcp = self.tcp.clone();
+        tcp.source = c.source;
+        tcp.interface = c.interface.clone();
+        Endpoint {
+            host: c.host.clone(),
+            port: c.port,
+            tcp,
         }
     }
 }
@@ -207,9 +238,18 @@ pub(super) fn parse(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
                 spec.tcp.user_timeout_ms = Some(value.parse().map_err(|_| bad("milliseconds"))?)
             }
             "conn" => {
-                return Err(bad(
-                    "not yet: a session has one connection; add a path for each further portal instead",
-                ));
+                let c = connection(value).ok_or_else(|| bad("HOST[:PORT][@SOURCE-IP]"))?;
+                spec.connections.push(c);
+            }
+            "conn_policy" => {
+                spec.policy = value
+                    .parse()
+                    .ok()
+                    .and_then(ConnectionPolicy::from_number)
+                    .ok_or_else(|| {
+                        bad("1 failover, 2 round robin, 3 round robin with subset, 4 least queue depth, \
+                             5 weighted paths, 6 least bytes")
+                    })?;
             }
             _ => {
                 return Err(UrlError::Option {
@@ -219,6 +259,20 @@ pub(super) fn parse(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
                 });
             }
         }
+    }
+    let first = ConnectionSpec {
+        host: spec.host.clone(),
+        port: spec.port,
+        source: spec.tcp.source,
+        interface: spec.tcp.interface.clone(),
+        weight: 0,
+        primary: true,
+    };
+    spec.connections.insert(0, first);
+    if spec.connections.len() > CONNECTIONS_MAX {
+        return Err(malformed(
+            "a session has 8 connections at most: conn= seven times",
+        ));
     }
     if spec.first_burst > spec.max_burst {
         return Err(malformed(
@@ -243,6 +297,26 @@ pub(super) fn parse(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
         url: shown,
         nexus: NexusSpec::Iscsi(Box::new(spec)),
         nsid: Some(lun),
+    })
+}
+
+/// `HOST[:PORT][@SOURCE-IP]`, IPv6 in brackets where a port follows or not.
+fn connection(value: &str) -> Option<ConnectionSpec> {
+    let (place, source) = match value.rsplit_once('@') {
+        Some((place, source)) => {
+            let source = source.trim_start_matches('[').trim_end_matches(']');
+            (place, Some(source.parse().ok()?))
+        }
+        None => (value, None),
+    };
+    let (host, port) = split_authority(place).ok()?;
+    Some(ConnectionSpec {
+        host,
+        port: port.unwrap_or(ISCSI_PORT),
+        source,
+        interface: None,
+        weight: 0,
+        primary: false,
     })
 }
 
@@ -341,6 +415,44 @@ mod tests {
         assert!(text("iscsi://u@h/iqn.a/0").contains("CHAP secret is missing"));
         assert!(text("iscsi://h/iqn.a/0?first_burst=65536&max_burst=512").contains("first_burst"));
         assert!(text("iscsi://h/iqn.a/0?target_user=x").contains("come together"));
+    }
+
+    #[test]
+    fn further_connections_of_a_session() {
+        let url = "iscsi://h/iqn.a/0?src=10.0.0.9&conn=10.0.1.1:3261@10.0.1.9&conn=[fd00::1]&conn_policy=4";
+        let (s, _) = spec(url);
+        let ends: Vec<_> = s
+            .connections
+            .iter()
+            .map(|c| (c.host.as_str(), c.port, c.source.map(|s| s.to_string())))
+            .collect();
+        let of = |s: &str| Some(s.to_owned());
+        assert_eq!(
+            ends,
+            [
+                ("h", 3260, of("10.0.0.9")),
+                ("10.0.1.1", 3261, of("10.0.1.9")),
+                ("fd00::1", 3260, None)
+            ]
+        );
+        assert_eq!(s.policy, ConnectionPolicy::LeastQueueDepth);
+        let tcp = s.endpoint_of(&s.connections[2]).tcp;
+        assert_eq!(tcp.source, None, "another NIC has another address");
+        for bad in [
+            "conn=",
+            "conn=h:x",
+            "conn=h@eth1",
+            "conn_policy=7",
+            "conn_policy=rr",
+        ] {
+            let e = PathSpec::parse(&format!("iscsi://h/iqn.a/0?{bad}"));
+            assert!(e.unwrap_err().to_string().contains("conn"), "{bad}");
+        }
+        let many = "iscsi://h/iqn.a/0?".to_owned() + &"conn=a&".repeat(8);
+        let e = PathSpec::parse(&many).unwrap_err().to_string();
+        assert!(e.contains("8 connections"), "{e}");
+        let id = |u: &str| PathSpec::parse(u).unwrap().nexus.id();
+        assert_eq!(id("iscsi://h/iqn.a/0"), id("iscsi://h/iqn.a/0?conn=b"));
     }
 
     #[test]

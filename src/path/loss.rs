@@ -10,6 +10,8 @@
 //!   of zero). With a KATO of zero the controller never notices: there is no bound;
 //! - iSCSI: the session was reinstated, that is, a login with the same ISID to the same target portal
 //!   group was answered: the target ends all tasks of the old session before (RFC 7143, 6.3.5);
+//! - iSCSI, where one connection of a session is lost and others are not: its CID was logged out on
+//!   another connection, which ends its tasks (RFC 7143, 11.14);
 //! - iSCSI has no bound of its own. Where no proof comes, a configured time is *assumed* to be
 //!   enough (`fence_assume`), and is called that wherever it is shown.
 
@@ -32,6 +34,8 @@ pub enum Proof {
     TimeBound,
     /// The target has answered a login that ended the lost session (session reinstatement).
     SessionReinstatement,
+    /// The target has logged the lost connection out, asked by another of its session.
+    ConnectionLogout,
     /// No proof: the time that the configuration assumes to be enough has passed.
     Assumption,
     /// A local device completes or discards everything before it goes.
@@ -47,6 +51,7 @@ impl Proof {
             Self::CrossControllerReset => "cross-controller reset",
             Self::TimeBound => "time bound",
             Self::SessionReinstatement => "session reinstatement",
+            Self::ConnectionLogout => "connection logout",
             Self::Assumption => "assumed time (no proof)",
             Self::LocalDevice => "local device",
             Self::NoneAskedFor => "none (fence off)",
@@ -110,6 +115,8 @@ pub struct Loss {
     pub lost_at: Time,
     /// The iSCSI session that was lost.
     pub session: Option<SessionName>,
+    /// Only one connection of it, of that name, is lost.
+    pub connection: Option<u64>,
     /// When the time bound opens it; `Time::NEVER` without a bound.
     pub bound_at: Time,
     /// What the passing of that time is: a bound of the standard, or an assumption.
@@ -141,6 +148,7 @@ impl Loss {
             subsystem,
             controller,
             session: None,
+            connection: None,
             lost_at: now,
             bound_at,
             bound_is: Proof::TimeBound,
@@ -162,6 +170,14 @@ impl Loss {
             bound_at: assume.map_or(Time::NEVER, |d| now + d),
             bound_is: Proof::Assumption,
             ..Self::new(id, association, None, None, None, now)
+        }
+    }
+
+    /// The loss of one connection of a session. The end of the session proves it too.
+    pub fn of_connection(self, tag: u64) -> Self {
+        Self {
+            connection: Some(tag),
+            ..self
         }
     }
 

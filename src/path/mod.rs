@@ -5,7 +5,9 @@
 //! - [`state`]: the states of an association, one table and one checked setter;
 //! - [`association`]: the live login of a nexus on one reactor;
 //! - [`nvme_link`]: an association's NVMe/TCP half: protocol machine and connections;
-//! - [`iscsi_link`]: its iSCSI half, with [`iscsi_url`] and [`scsi_outcome`] beside it;
+//! - [`iscsi_link`]: its iSCSI half, a session of one connection or several, with `iscsi_lane` (the
+//!   transport of one), [`iscsi_session`] (what others see of it), [`iscsi_url`], `iscsi_unit` and
+//!   [`scsi_outcome`] beside it;
 //! - [`local`]: an association without a transport;
 //! - [`outcome`]: what a path says of a request;
 //! - [`loss`]: a lost association, and what proves that nothing of it is left executing;
@@ -17,7 +19,10 @@ pub mod access;
 pub mod association;
 pub mod dialer;
 pub mod identity;
+mod iscsi_lane;
 pub mod iscsi_link;
+pub mod iscsi_session;
+mod iscsi_unit;
 pub mod iscsi_url;
 pub mod link_watch;
 pub mod local;

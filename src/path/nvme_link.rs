@@ -46,6 +46,14 @@ pub enum LinkNews {
         tag: u32,
         proven: bool,
     },
+    /// One connection of several is lost with requests under way, which wait to be fetched.
+    ConnectionLost {
+        tag: u64,
+    },
+    /// The target has ended that connection: nothing of it is executed any more.
+    ConnectionEnded {
+        tag: u64,
+    },
     /// The target acknowledged the orderly teardown.
     ShutdownDone,
     Down(DownReason),

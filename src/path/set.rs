@@ -2,6 +2,7 @@
 
 use super::association::Association;
 use super::dialer::Dialer;
+use super::iscsi_session::SessionStatus;
 use super::link_watch::LinkWatch;
 use super::local::LocalDevice;
 use super::loss::{CcrState, Loss, LossId, Proof};
@@ -165,6 +166,21 @@ impl PathSet {
         self.associations[ix].submit(nsid, token, now)
     }
 
+    /// All iSCSI sessions of this reactor, with their connections.
+    pub fn sessions(&self) -> Vec<SessionStatus> {
+        self.associations
+            .iter()
+            .filter_map(Association::session)
+            .collect()
+    }
+
+    /// The association of a nexus (by id), to change the connections of its session: see
+    /// [`Association::set_connection_policy`], `add_connection`, `remove_connection`.
+    pub fn by_nexus(&mut self, nexus: u64) -> Option<&mut Association> {
+        let mut all = self.associations.iter_mut();
+        all.find(|a| a.nexus.id == nexus && !a.is_ending())
+    }
+
     pub fn reread_access(&mut self, ix: AssociationIx, now: Time) {
         self.associations[ix].reread_access(now);
     }
@@ -227,6 +243,11 @@ impl PathSet {
                     self.events.push(PathEvent::Units(ix));
                 }
                 LinkNews::CcrAnswered { tag, proven } => self.ccr_answered(tag, proven, now),
+                LinkNews::ConnectionLost { tag } => self.connection_lost(ix, tag, now),
+                LinkNews::ConnectionEnded { tag } => {
+                    let is = |l: &Loss| l.association == ix && l.connection == Some(tag);
+                    self.prove(is, Proof::ConnectionLogout);
+                }
                 LinkNews::ShutdownDone => self.go_down(ix, DownReason::Administrative, true, now),
                 LinkNews::Down(reason) => {
                     // Several connections of one association may report the same end.
@@ -272,13 +293,41 @@ impl PathSet {
             |token| orphans.push(token),
         );
 
+        let id = self.hand_back(&mut orphans);
+        self.orphans = orphans;
+        if was_up {
+            self.events.push(PathEvent::Down(ix));
+        }
+        self.forget_ccr_through(ix, now);
+        if orderly {
+            // Connections that were lost before have ended with their session.
+            let is = |l: &Loss| l.association == ix && l.connection.is_some();
+            self.prove(is, Proof::OrderlyTeardown);
+        }
+        let Some(id) = id else { return };
+        if orderly {
+            self.events
+                .push(PathEvent::FenceOpen(id, Proof::OrderlyTeardown));
+            return;
+        }
+        let a = &self.associations[ix];
+        let loss = match &a.nexus.spec {
+            NexusSpec::Iscsi(spec) => {
+                Loss::of_session(id, ix, a.last_session, spec.fence_assume, now)
+            }
+            _ => Loss::new(id, ix, subsystem, controller, timing, now),
+        };
+        self.open_loss(loss);
+    }
+
+    /// Gives requests of a lost connection back through `done`; a name for the loss where one of
+    /// them may still change data.
+    fn hand_back(&mut self, orphans: &mut Vec<Token>) -> Option<LossId> {
         let dangerous = orphans
             .iter()
             .any(|t| t.on_wire && t.op.loss_class() != LossClass::Free);
         let id = LossId(self.next_loss);
-        if dangerous {
-            self.next_loss += 1;
-        }
+        self.next_loss += u64::from(dangerous);
         for token in orphans.drain(..) {
             let outcome = if token.on_wire {
                 Outcome::Lost(id)
@@ -287,28 +336,43 @@ impl PathSet {
             };
             self.done.push((token, outcome));
         }
-        self.orphans = orphans;
-        if was_up {
-            self.events.push(PathEvent::Down(ix));
+        dangerous.then_some(id)
+    }
+
+    fn open_loss(&mut self, loss: Loss) {
+        if self.fence_off {
+            self.events
+                .push(PathEvent::FenceOpen(loss.id, Proof::NoneAskedFor));
+        } else {
+            self.losses.push(loss);
         }
-        self.forget_ccr_through(ix, now);
-        if dangerous {
-            if orderly {
-                self.events
-                    .push(PathEvent::FenceOpen(id, Proof::OrderlyTeardown));
-            } else if self.fence_off {
-                self.events
-                    .push(PathEvent::FenceOpen(id, Proof::NoneAskedFor));
-            } else {
-                let a = &self.associations[ix];
-                self.losses.push(match &a.nexus.spec {
-                    NexusSpec::Iscsi(spec) => {
-                        Loss::of_session(id, ix, a.last_session, spec.fence_assume, now)
-                    }
-                    _ => Loss::new(id, ix, subsystem, controller, timing, now),
-                });
+    }
+
+    /// One connection of a session is lost, and the session goes on.
+    fn connection_lost(&mut self, ix: usize, tag: u64, now: Time) {
+        let mut orphans = self.associations[ix].take_orphans(tag);
+        let Some(id) = self.hand_back(&mut orphans) else {
+            return;
+        };
+        let a = &self.associations[ix];
+        let assume = match &a.nexus.spec {
+            NexusSpec::Iscsi(spec) => spec.fence_assume,
+            _ => None,
+        };
+        let loss = Loss::of_session(id, ix, a.last_session, assume, now).of_connection(tag);
+        self.open_loss(loss);
+    }
+
+    /// Opens the fence of every loss that `is` names.
+    fn prove(&mut self, is: impl Fn(&Loss) -> bool, proof: Proof) {
+        let events = &mut self.events;
+        self.losses.retain(|l| {
+            let proven = is(l);
+            if proven {
+                events.push(PathEvent::FenceOpen(l.id, proof));
             }
-        }
+            !proven
+        });
     }
 
     /// An iSCSI login was answered: it has ended the session that the same ISID had with the same
@@ -317,14 +381,8 @@ impl PathSet {
         let Some(session) = self.associations[ix].last_session else {
             return;
         };
-        let events = &mut self.events;
-        self.losses.retain(|l| {
-            let proven = l.association == ix && l.ended_by(session);
-            if proven {
-                events.push(PathEvent::FenceOpen(l.id, Proof::SessionReinstatement));
-            }
-            !proven
-        });
+        let is = |l: &Loss| l.association == ix && l.ended_by(session);
+        self.prove(is, Proof::SessionReinstatement);
     }
 
     /// Looks for proofs: time bounds that have passed, siblings that can reset a controller.

@@ -190,7 +190,10 @@ impl Target {
     fn event<P: Ports>(&mut self, c: &mut Connection, event: Event, ports: &mut P, now: Time) {
         let index = c.index;
         match event {
-            Event::Room { slot } => self.room(c, slot),
+            Event::Room { slot } if c.conn.wants_room(slot) => self.room(c, slot),
+            // Task management right before them, in one piece, may have ended these.
+            Event::Room { .. } => {}
+            Event::Command { slot } | Event::DataReady { slot, .. } if !c.conn.is_owned(slot) => {}
             Event::Login { bhs, data } => self.login(c, index, &bhs, &data),
             Event::Command { slot } => self.command(c, index, slot, ports, now),
             Event::DataReady { slot, intact } => {

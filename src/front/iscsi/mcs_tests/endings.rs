@@ -135,6 +135,29 @@ fn an_early_command_can_be_aborted() {
 }
 
 #[test]
+fn a_command_that_was_aborted_in_the_same_piece_is_not_acted_on() {
+    let mut b = Bench::session(2);
+    // The abort is acted on when the command behind it is there already, in turn and early.
+    for cmd_sn in [1, 3] {
+        let mut piece = task(
+            TaskFunction::AbortTask,
+            cmd_sn + 1,
+            60 + cmd_sn,
+            cmd_sn,
+            cmd_sn,
+        );
+        piece.extend(write(cmd_sn, u32::from(cmd_sn == 1), &BLOCK, 512));
+        b.say(0, &piece);
+        b.run();
+        assert_eq!(b.answer(0, 60 + cmd_sn).response, 0);
+    }
+    b.say(1, &write(2, 2, &BLOCK, 512));
+    b.say(0, &write(4, 4, &BLOCK, 512));
+    b.run();
+    assert_eq!(b.ports.handed_in, [2, 4]);
+}
+
+#[test]
 fn a_reset_of_the_unit_acts_on_all_connections_and_waits_for_the_commands_before_it() {
     let mut b = Bench::session(2);
     b.ports.stuck = true;

@@ -3,11 +3,13 @@
 
 mod endings;
 mod order;
+mod pair;
 
 use super::*;
 use crate::base::error::{ErrorKind, IoError};
 use crate::base::iovecs::{RecvVec, SendVec};
 use crate::base::request::{Op, RequestPool};
+use crate::base::rng::Rng;
 use crate::lun::port::Geometry;
 use crate::proto::iscsi::login::{InitiatorConfig, InitiatorLogin, LoginFailure, Offer, Step};
 use crate::proto::iscsi::pdu::{
@@ -28,12 +30,36 @@ const STEP: Duration = Duration::from_micros(200);
 struct MemPorts {
     data: Vec<u8>,
     pool: RequestPool,
-    queued: Vec<Token>,
+    /// Not before that many calls.
+    queued: Vec<(u64, Token)>,
+    calls: u64,
     stuck: bool,
     /// First blocks of the requests handed in, in order.
     handed_in: Vec<u64>,
     /// Of those carried out.
     carried_out: Vec<u64>,
+    /// What the first eight bytes of each write were, in the order of being carried out.
+    written: Vec<(u64, u64)>,
+    /// Carries out what it was given whenever it likes, in any order.
+    lazy: Option<Rng>,
+    identity: Identity,
+}
+
+impl MemPorts {
+    fn new(identity: Identity) -> Self {
+        Self {
+            data: vec![0; BLOCKS as usize * 512],
+            pool: RequestPool::default(),
+            queued: Vec::new(),
+            calls: 0,
+            stuck: false,
+            handed_in: Vec::new(),
+            carried_out: Vec::new(),
+            written: Vec::new(),
+            lazy: None,
+            identity,
+        }
+    }
 }
 
 impl Ports for MemPorts {
@@ -47,7 +73,7 @@ impl Ports for MemPorts {
             write_zeroes: true,
             compare: true,
             compare_and_write: true,
-            identity: Identity::default(),
+            identity: self.identity.clone(),
         })
     }
 
@@ -61,24 +87,48 @@ impl Ports for MemPorts {
 
     fn submit(&mut self, _: PortId, token: Token) {
         self.handed_in.push(token.lba);
-        self.queued.push(token);
+        // Most take a moment, some their time.
+        let delay = self.lazy.as_mut().map_or(0, |rng| match rng.below(8) {
+            0 => rng.below(500),
+            _ => rng.below(8),
+        });
+        self.queued.push((self.calls + delay, token));
     }
 
     fn completions(&mut self, _: PortId, out: &mut Vec<Token>) {
+        self.calls += 1;
         if self.stuck {
             return;
         }
-        for mut t in self.queued.drain(..) {
-            let at = t.lba as usize * 512;
-            let len = t.blocks as usize * 512;
-            t.result = Ok(());
-            self.carried_out.push(t.lba);
-            match t.op {
-                Op::Read => t.data.write_at(0, &self.data[at..at + len]),
-                Op::Write => t.data.read_at(0, &mut self.data[at..at + len]),
-                _ => t.result = Err(IoError::new(ErrorKind::Invalid)),
+        let mut at = 0;
+        while at < self.queued.len() {
+            if self.queued[at].0 > self.calls {
+                at += 1;
+                continue;
             }
+            let (_, mut t) = self.queued.remove(at);
+            self.carry_out(&mut t);
             out.push(t);
+        }
+    }
+}
+
+impl MemPorts {
+    fn carry_out(&mut self, t: &mut Token) {
+        let at = t.lba as usize * 512;
+        let len = t.blocks as usize * 512;
+        t.result = Ok(());
+        self.carried_out.push(t.lba);
+        match t.op {
+            Op::Read => t.data.write_at(0, &self.data[at..at + len]),
+            Op::Write => {
+                t.data.read_at(0, &mut self.data[at..at + len]);
+                let mut first = [0; 8];
+                first.copy_from_slice(&self.data[at..at + 8]);
+                self.written.push((t.lba, u64::from_be_bytes(first)));
+            }
+            Op::Flush => {}
+            _ => t.result = Err(IoError::new(ErrorKind::Invalid)),
         }
     }
 }
@@ -151,14 +201,7 @@ impl Bench {
     fn new() -> Self {
         let net = PipeNet::new();
         let mut target = Target::new(TargetConfig::default());
-        let ports = MemPorts {
-            data: vec![0; BLOCKS as usize * 512],
-            pool: RequestPool::default(),
-            queued: Vec::new(),
-            stuck: false,
-            handed_in: Vec::new(),
-            carried_out: Vec::new(),
-        };
+        let ports = MemPorts::new(Identity::default());
         let id = Identity::default();
         target.add_lun(TARGET, 0, PortId(1), &id, &ports).unwrap();
         for n in 0..2 {

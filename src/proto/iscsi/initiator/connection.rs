@@ -4,11 +4,14 @@
 //! come out of [`Connection::drain_io`] and [`Connection::poll_event`]. Tasks that are under way are
 //! owned by the connection until they complete or [`Connection::drain`] gives them back after a loss.
 
+use super::super::serial::CmdWindow;
+use super::control::Control;
 use super::failure::Failure;
+use super::member::CONNECTIONS_MAX;
 use super::rx::Rx;
 use super::slots::{Command, CommandData, Dir, Owner, Slots, io_data};
 use super::tx::{CONTROLS_MAX, FirstBurst, Framing, Tx};
-use super::wire::{self, BHS, FINAL, IMMEDIATE, NO_TAG, op};
+use super::wire::{self, BHS};
 use crate::base::clock::Time;
 use crate::base::iovecs::{RecvVec, SendVec};
 use crate::base::request::Token;
@@ -20,6 +23,9 @@ use std::collections::VecDeque;
 const MAX_R2T_CAP: u32 = 16;
 /// Slots that I/O leaves free for what the session itself has to ask.
 const RESERVED: usize = 4;
+/// Indexes in tags that each connection of a session has.
+const TAGS: u16 = 0x1000;
+const _: () = assert!(CONNECTIONS_MAX * TAGS as usize <= 0x8000);
 /// Sense data kept of a response.
 pub const SENSE_MAX: usize = 96;
 
@@ -89,7 +95,13 @@ pub enum Event {
         tag: u32,
         response: u8,
     },
+    /// The answer to an ABORT TASK for a command of another connection.
+    Aborted {
+        cmd_sn: u32,
+    },
+    /// Of the session (None) or of a connection.
     Logout {
+        cid: Option<u16>,
         response: u8,
     },
     /// An asynchronous message (RFC 7143, 11.9): event, vendor code, three parameters, sense data.
@@ -98,14 +110,6 @@ pub enum Event {
         parameters: [u16; 3],
         sense: Vec<u8>,
     },
-}
-
-/// A request outside of the slots that waits for its answer.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-enum Control {
-    Ping,
-    Task { tag: u32 },
-    Logout,
 }
 
 /// Counters of one connection.
@@ -124,9 +128,18 @@ pub struct Counters {
 
 /// A completion that waits until no byte of its task's data is queued any more (I4).
 #[derive(Debug)]
-struct Deferred {
-    ix: u16,
-    completion: Completion,
+pub(super) struct Deferred {
+    pub(super) ix: u16,
+    pub(super) completion: Completion,
+}
+
+/// The command numbers of a session, as its initiator counts them over all connections.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// CmdSN of the next command.
+    pub cmd_sn: u32,
+    /// What the target has told last, by any connection.
+    pub window: CmdWindow,
 }
 
 /// One connection. See the module.
@@ -134,27 +147,33 @@ struct Deferred {
 pub struct Connection {
     pub(super) params: Params,
     pub(super) state: ConnectionState,
+    pub(super) place: u16,
     pub(super) slots: Slots,
     pub(super) tx: Tx,
     pub(super) rx: Rx,
     io_depth: usize,
-    cmd_sn: u32,
-    max_cmd_sn: u32,
-    exp_cmd_sn: u32,
-    controls: Vec<(u32, Control)>,
-    control_uses: u16,
-    io_done: VecDeque<(Token, Completion)>,
-    events: VecDeque<Event>,
-    deferred: Vec<Deferred>,
+    /// The session's next command number, as this connection saw it last.
+    pub(super) cmd_sn: u32,
+    /// What the target has told by this connection.
+    pub(super) window: CmdWindow,
+    pub(super) controls: Vec<(u32, Control)>,
+    pub(super) control_uses: u16,
+    pub(super) io_done: VecDeque<(Token, Completion)>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) deferred: Vec<Deferred>,
     failure: Option<Failure>,
     pub(super) counters: Counters,
     last_received: Time,
 }
 
 impl Connection {
-    pub fn new(depth: u16) -> Self {
-        assert!(depth > 0 && depth < 0x4000, "tags end below 8000h");
+    /// The connection of that place in its session, which tells its tags from those of the others.
+    pub fn new(depth: u16, place: u16) -> Self {
         let slots = usize::from(depth) + RESERVED;
+        assert!(
+            depth > 0 && slots <= usize::from(TAGS) && place < CONNECTIONS_MAX as u16,
+            "tags end below 8000h"
+        );
         Self {
             params: Params {
                 header_digest: false,
@@ -168,13 +187,13 @@ impl Connection {
                 max_r2t: 1,
             },
             state: ConnectionState::Login,
-            slots: Slots::new(slots as u16),
+            place,
+            slots: Slots::new(slots as u16, place * TAGS),
             tx: Tx::new(slots, MAX_R2T_CAP as usize),
             rx: Rx::new(),
             io_depth: usize::from(depth),
             cmd_sn: 0,
-            max_cmd_sn: 0,
-            exp_cmd_sn: 0,
+            window: CmdWindow::closed(0),
             controls: Vec::with_capacity(CONTROLS_MAX),
             control_uses: 0,
             io_done: VecDeque::with_capacity(slots),
@@ -193,15 +212,9 @@ impl Connection {
         }
     }
 
-    /// The login is done: numbers of the first command, of the next status, and of the last command
-    /// that may be sent.
-    pub fn enter_full(
-        &mut self,
-        mut params: Params,
-        cmd_sn: u32,
-        exp_stat_sn: u32,
-        window: (u32, u32),
-    ) {
+    /// The login is done: what was agreed on, the number of the next status, and the session's
+    /// command numbers.
+    pub fn enter_full(&mut self, mut params: Params, exp_stat_sn: u32, numbers: &Numbers) {
         assert!(self.state == ConnectionState::Login, "a login ends once");
         params.max_r2t = params.max_r2t.clamp(1, MAX_R2T_CAP);
         self.params = params;
@@ -213,8 +226,8 @@ impl Connection {
             max_send: params.max_send.max(512),
         };
         self.tx.exp_stat_sn = exp_stat_sn;
-        self.cmd_sn = cmd_sn;
-        (self.exp_cmd_sn, self.max_cmd_sn) = window;
+        self.cmd_sn = numbers.cmd_sn;
+        self.window = numbers.window;
         self.state = ConnectionState::Full;
         // What came right behind the last login response.
         self.rx_bytes(0);
@@ -240,26 +253,38 @@ impl Connection {
         self.last_received
     }
 
-    /// Commands that the target's window has room for.
-    fn window_left(&self) -> usize {
-        // MaxCmdSN may be one below the next number: a closed window (RFC 7143, 4.2.2.1).
-        let left = self.max_cmd_sn.wrapping_add(1).wrapping_sub(self.cmd_sn);
-        if left as i32 <= 0 { 0 } else { left as usize }
-    }
-
-    /// I/O that may be submitted now.
+    /// I/O that this connection has room for now; whether the session's window has is for the
+    /// session to see.
     #[inline]
     pub fn free_slots(&self) -> usize {
         if self.state != ConnectionState::Full {
             return 0;
         }
-        let free = self.slots.free().saturating_sub(RESERVED);
-        free.min(self.io_depth).min(self.window_left())
+        self.slots
+            .free()
+            .saturating_sub(RESERVED)
+            .min(self.io_depth)
     }
 
-    /// Whether a command that is not I/O may be submitted now.
+    /// Whether there is room for a command that is not I/O.
     pub fn can_command(&self) -> bool {
-        self.state == ConnectionState::Full && self.slots.free() > 0 && self.window_left() > 0
+        self.state == ConnectionState::Full && self.slots.free() > 0
+    }
+
+    /// The commands under way: number, tag and logical unit of each.
+    pub fn outstanding(&self) -> Vec<(u32, u32, u64)> {
+        let all = self.slots.in_use();
+        let mut out: Vec<_> = all
+            .map(|(ix, s)| (s.cmd_sn, self.slots.itt(ix), s.lun))
+            .collect();
+        out.sort_by_key(|(n, ..)| n.wrapping_sub(self.window.exp_cmd_sn));
+        out
+    }
+
+    /// Bytes of data of the I/O under way.
+    #[inline]
+    pub fn bytes_in_flight(&self) -> u64 {
+        self.slots.bytes
     }
 
     /// Tasks under way.
@@ -286,6 +311,7 @@ impl Connection {
         cdb: &[u8; 16],
         block_size: u32,
         token: Token,
+        numbers: &mut Numbers,
         now: Time,
     ) -> Result<(), Token> {
         if self.free_slots() == 0 {
@@ -293,7 +319,7 @@ impl Connection {
         }
         let (dir, len) = io_data(&token, block_size);
         let ix = self.slots.take(Owner::Io(token), lun, dir, len, now);
-        self.send(ix, cdb);
+        self.send(ix, cdb, numbers);
         Ok(())
     }
 
@@ -304,6 +330,7 @@ impl Connection {
         cdb: &[u8; 16],
         tag: u32,
         data: CommandData,
+        numbers: &mut Numbers,
         now: Time,
     ) -> Result<(), CommandData> {
         if !self.can_command() {
@@ -317,15 +344,17 @@ impl Connection {
         let dir = if len == 0 { Dir::None } else { dir };
         let owner = Owner::Command(Box::new(Command { tag, data }));
         let ix = self.slots.take(owner, lun, dir, len, now);
-        self.send(ix, cdb);
+        self.send(ix, cdb, numbers);
         Ok(())
     }
 
     #[inline]
-    fn send(&mut self, ix: u16, cdb: &[u8; 16]) {
-        let cmd_sn = self.cmd_sn;
-        self.cmd_sn = cmd_sn.wrapping_add(1);
+    fn send(&mut self, ix: u16, cdb: &[u8; 16], numbers: &mut Numbers) {
+        let cmd_sn = numbers.cmd_sn;
+        numbers.cmd_sn = cmd_sn.wrapping_add(1);
+        self.cmd_sn = numbers.cmd_sn;
         let s = self.slots.get_mut(ix);
+        s.cmd_sn = cmd_sn;
         let p = &self.params;
         let (flags, immediate, unsolicited) = match s.dir {
             Dir::None => (0, 0, 0),
@@ -353,65 +382,6 @@ impl Connection {
         if unsolicited > 0 {
             self.tx.pump(&mut self.slots);
         }
-    }
-
-    /// A tag outside of the slots.
-    fn control(&mut self, control: Control) -> Option<u32> {
-        if self.state != ConnectionState::Full
-            || self.controls.len() == CONTROLS_MAX
-            || !self.tx.has_room_for_control()
-        {
-            return None;
-        }
-        // Never FFFFh in the upper half together with FFFFh below: the index stays under FF00h.
-        self.control_uses = (self.control_uses + 1) % 0xff00;
-        let itt = u32::from(self.control_uses) << 16 | 0x8000;
-        self.controls.push((itt, control));
-        Some(itt)
-    }
-
-    /// Sends a NOP-Out that asks for an answer. One at a time.
-    pub fn ping(&mut self) -> bool {
-        if self.controls.iter().any(|(_, c)| *c == Control::Ping) {
-            return false;
-        }
-        let Some(itt) = self.control(Control::Ping) else {
-            return false;
-        };
-        let cmd_sn = self.cmd_sn;
-        self.tx.plain(|b| {
-            wire::header(b, op::NOP_OUT | IMMEDIATE, FINAL, 0, itt);
-            wire::put32(b, 20, NO_TAG);
-            wire::put32(b, 24, cmd_sn);
-        });
-        true
-    }
-
-    /// Sends a task management request that names no task (RFC 7143, 11.5.1): 5 LOGICAL UNIT RESET.
-    pub fn task_management(&mut self, function: u8, lun: u64, tag: u32) -> bool {
-        let Some(itt) = self.control(Control::Task { tag }) else {
-            return false;
-        };
-        let cmd_sn = self.cmd_sn;
-        self.tx.plain(|b| {
-            wire::header(b, op::TASK_REQUEST | IMMEDIATE, FINAL | function, lun, itt);
-            wire::put32(b, 20, NO_TAG);
-            wire::put32(b, 24, cmd_sn);
-        });
-        true
-    }
-
-    /// Asks the target to end the session (reason 0, RFC 7143, 11.14.1).
-    pub fn logout(&mut self) -> bool {
-        let Some(itt) = self.control(Control::Logout) else {
-            return false;
-        };
-        let cmd_sn = self.cmd_sn;
-        self.tx.plain(|b| {
-            wire::header(b, op::LOGOUT_REQUEST | IMMEDIATE, FINAL, 0, itt);
-            wire::put32(b, 24, cmd_sn);
-        });
-        true
     }
 
     /// Hands over every completed I/O, in order of completion.
@@ -472,286 +442,6 @@ impl Connection {
         Ok(())
     }
 
-    /// ExpCmdSN and MaxCmdSN, in every PDU of a target (RFC 7143, 4.2.2.1).
-    #[inline]
-    pub(super) fn window(&mut self, b: &[u8; BHS]) {
-        let (exp, max) = (wire::be32(b, 28), wire::be32(b, 32));
-        if wire::before(max, exp.wrapping_sub(1)) {
-            return;
-        }
-        if wire::before(self.exp_cmd_sn, exp) {
-            self.exp_cmd_sn = exp;
-        }
-        if wire::before(self.max_cmd_sn, max) {
-            self.max_cmd_sn = max;
-        }
-    }
-
-    /// A PDU that came as a whole.
-    pub(super) fn whole_pdu(&mut self, b: &[u8; BHS], data: &[u8]) -> Result<(), Failure> {
-        let opcode = b[0] & 0x3f;
-        let itt = wire::be32(b, 16);
-        if self.state == ConnectionState::Login {
-            return match opcode {
-                op::LOGIN_RESPONSE | op::REJECT => {
-                    let mut bytes = b.to_vec();
-                    bytes.extend_from_slice(data);
-                    self.events.push_back(Event::Login(bytes));
-                    Ok(())
-                }
-                _ => Err(Failure::UnexpectedPdu { opcode }),
-            };
-        }
-        match opcode {
-            op::SCSI_RESPONSE => {
-                self.window(b);
-                self.stat_sn(b)?;
-                let Some(ix) = self.slots.named(itt, &self.tx) else {
-                    return Err(Failure::UnknownTask { opcode, itt });
-                };
-                self.answered(ix, b[2], b[3], data)
-            }
-            op::R2T => {
-                self.window(b);
-                self.r2t(b, itt)
-            }
-            op::NOP_IN => {
-                self.window(b);
-                self.nop_in(b, itt)
-            }
-            op::TASK_RESPONSE => {
-                self.window(b);
-                self.stat_sn(b)?;
-                match self.take_control(itt) {
-                    Some(Control::Task { tag }) => {
-                        let response = b[2];
-                        self.events.push_back(Event::Task { tag, response });
-                        Ok(())
-                    }
-                    _ => Err(Failure::UnknownTask { opcode, itt }),
-                }
-            }
-            op::LOGOUT_RESPONSE => {
-                self.window(b);
-                self.stat_sn(b)?;
-                match self.take_control(itt) {
-                    Some(Control::Logout) => {
-                        self.events.push_back(Event::Logout { response: b[2] });
-                        Ok(())
-                    }
-                    _ => Err(Failure::UnknownTask { opcode, itt }),
-                }
-            }
-            op::ASYNC => {
-                self.window(b);
-                self.stat_sn(b)?;
-                let parameters = [wire::be16(b, 38), wire::be16(b, 40), wire::be16(b, 42)];
-                let sense = sense_of(data).to_vec();
-                self.events.push_back(Event::Async {
-                    event: b[36],
-                    parameters,
-                    sense,
-                });
-                Ok(())
-            }
-            op::REJECT => {
-                self.window(b);
-                self.stat_sn(b)?;
-                self.rejected(b[2], data)
-            }
-            _ => Err(Failure::UnexpectedPdu { opcode }),
-        }
-    }
-
-    fn take_control(&mut self, itt: u32) -> Option<Control> {
-        let at = self.controls.iter().position(|(t, _)| *t == itt)?;
-        Some(self.controls.swap_remove(at).1)
-    }
-
-    fn nop_in(&mut self, b: &[u8; BHS], itt: u32) -> Result<(), Failure> {
-        if itt != NO_TAG {
-            self.stat_sn(b)?;
-            return match self.take_control(itt) {
-                Some(Control::Ping) => {
-                    self.events.push_back(Event::Pong);
-                    Ok(())
-                }
-                _ => Err(Failure::UnknownTask {
-                    opcode: op::NOP_IN,
-                    itt,
-                }),
-            };
-        }
-        // A ping of the target; its StatSN is the next one and is not used up (RFC 7143, 11.19.3).
-        let ttt = wire::be32(b, 20);
-        if ttt == NO_TAG {
-            return Ok(());
-        }
-        if !self.tx.has_room_for_control() {
-            return Err(Failure::TooManyPings);
-        }
-        let mut lun = [0; 8];
-        lun.copy_from_slice(&b[8..16]);
-        let (lun, cmd_sn) = (u64::from_be_bytes(lun), self.cmd_sn);
-        self.tx.plain(|o| {
-            wire::header(o, op::NOP_OUT | IMMEDIATE, FINAL, lun, NO_TAG);
-            wire::put32(o, 20, ttt);
-            wire::put32(o, 24, cmd_sn);
-        });
-        Ok(())
-    }
-
-    fn r2t(&mut self, b: &[u8; BHS], itt: u32) -> Result<(), Failure> {
-        self.counters.r2ts_received += 1;
-        let Some(ix) = self.slots.named(itt, &self.tx) else {
-            return Err(Failure::UnknownTask {
-                opcode: op::R2T,
-                itt,
-            });
-        };
-        let (ttt, sn, offset, len) = (
-            wire::be32(b, 20),
-            wire::be32(b, 36),
-            wire::be32(b, 40),
-            wire::be32(b, 44),
-        );
-        let s = self.slots.get_mut(ix);
-        if s.dir != Dir::Out {
-            return Err(Failure::WrongDirection {
-                opcode: op::R2T,
-                itt,
-            });
-        }
-        if sn != s.data_sn {
-            return Err(Failure::DataSn {
-                itt,
-                expected: s.data_sn,
-                got: sn,
-            });
-        }
-        if len == 0 {
-            return Err(Failure::R2tEmpty { itt });
-        }
-        if len > self.params.max_burst {
-            return Err(Failure::R2tTooLong {
-                itt,
-                len,
-                max: self.params.max_burst,
-            });
-        }
-        if offset != s.moved {
-            return Err(Failure::DataOffset {
-                itt,
-                expected: s.moved,
-                got: offset,
-            });
-        }
-        if len > s.len - s.moved {
-            return Err(Failure::DataRange {
-                itt,
-                offset,
-                len,
-                size: s.len,
-            });
-        }
-        if s.r2ts >= self.params.max_r2t {
-            return Err(Failure::R2tLimit {
-                itt,
-                max: self.params.max_r2t,
-            });
-        }
-        s.moved += len;
-        s.data_sn += 1;
-        self.tx.want(&mut self.slots, ix, ttt, offset, len);
-        self.tx.pump(&mut self.slots);
-        Ok(())
-    }
-
-    fn rejected(&mut self, reason: u8, header: &[u8]) -> Result<(), Failure> {
-        let opcode = header.first().map_or(0xff, |b| b & 0x3f);
-        // A ping that was one too many is no loss: the next one will be answered.
-        if reason == 0x06 && header.len() >= BHS && opcode == op::NOP_OUT {
-            let itt = wire::be32(header, 16);
-            self.take_control(itt);
-            return Ok(());
-        }
-        Err(Failure::Rejected { reason, opcode })
-    }
-
-    /// The answer of a task that `named` has found.
-    pub(super) fn answered(
-        &mut self,
-        ix: u16,
-        response: u8,
-        status: u8,
-        data: &[u8],
-    ) -> Result<(), Failure> {
-        let itt = self.slots.itt(ix);
-        let drained = self.tx.drained(&self.slots, ix);
-        let s = self.slots.get_mut(ix);
-        if response == 0 && status == 0 && s.dir == Dir::Out && (s.moved != s.len || !drained) {
-            return Err(Failure::GoodBeforeData {
-                itt,
-                asked: s.moved,
-                size: s.len,
-            });
-        }
-        let mut completion = Completion {
-            status,
-            response,
-            received: if s.dir == Dir::In { s.moved } else { 0 },
-            short: s.dir == Dir::In && s.moved != s.len,
-            damaged: s.damaged,
-            sense_len: 0,
-            sense: [0; SENSE_MAX],
-        };
-        let sense = sense_of(data);
-        let n = sense.len().min(SENSE_MAX);
-        completion.sense[..n].copy_from_slice(&sense[..n]);
-        completion.sense_len = n as u8;
-        if drained {
-            self.deliver(ix, completion);
-        } else {
-            // An error may come before all data was sent; the buffer is still being read (I4).
-            s.answered = true;
-            self.deferred.push(Deferred { ix, completion });
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn deliver(&mut self, ix: u16, completion: Completion) {
-        self.counters.completed += 1;
-        match self.slots.release(ix) {
-            Owner::Io(token) => self.io_done.push_back((token, completion)),
-            Owner::Command(c) => {
-                let data = match c.data {
-                    CommandData::None => SgList::new(),
-                    CommandData::In(d) | CommandData::Out(d) => d,
-                };
-                self.events.push_back(Event::Command {
-                    tag: c.tag,
-                    completion: Box::new(completion),
-                    data,
-                });
-            }
-            Owner::Free => unreachable!("only tasks under way complete"),
-        }
-    }
-
-    #[cold]
-    fn deliver_deferred(&mut self) {
-        let mut i = 0;
-        while i < self.deferred.len() {
-            if self.tx.drained(&self.slots, self.deferred[i].ix) {
-                let d = self.deferred.swap_remove(i);
-                self.deliver(d.ix, d.completion);
-            } else {
-                i += 1;
-            }
-        }
-    }
-
     /// Ends the connection: nothing is received any more, and commands that wait stay unsent.
     #[cold]
     pub(super) fn fail(&mut self, failure: Failure) {
@@ -761,17 +451,6 @@ impl Connection {
         self.tx.close(&self.slots);
         self.failure = Some(failure);
         self.state = ConnectionState::Failed;
-    }
-}
-
-/// The sense data in a data segment: its length stands before it (RFC 7143, 11.4.7.2).
-fn sense_of(data: &[u8]) -> &[u8] {
-    match data {
-        [a, b, rest @ ..] => {
-            let n = usize::from(u16::from_be_bytes([*a, *b]));
-            &rest[..n.min(rest.len())]
-        }
-        _ => &[],
     }
 }
 

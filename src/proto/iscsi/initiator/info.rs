@@ -23,7 +23,7 @@ pub struct SessionConfig {
     pub first_burst: u32,
     pub max_burst: u32,
     pub max_recv: u32,
-    /// Commands outstanding.
+    /// Commands outstanding on one connection.
     pub depth: u16,
     /// Silence after which the session counts as lost; zero: never.
     pub nop_timeout: Duration,
@@ -88,6 +88,24 @@ pub enum SessionEvent {
     TaskAnswered {
         tag: u32,
         response: u8,
+    },
+    /// A further connection has joined.
+    ConnectionUp {
+        ix: usize,
+    },
+    /// A connection of several is of no use any more: its transport is to be reset, then
+    /// `Session::lost` called.
+    ConnectionFailed {
+        ix: usize,
+        why: SessionFailure,
+    },
+    /// The target has ended a lost connection: nothing it was given there is executed any more.
+    ConnectionLoggedOut {
+        cid: u16,
+    },
+    /// A connection has left in order: its transport is to be closed, then `Session::closed` called.
+    ConnectionLeft {
+        ix: usize,
     },
     /// The target has ended the session in order: nothing it was given is executed any more.
     LoggedOut,

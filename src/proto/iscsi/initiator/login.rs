@@ -3,8 +3,10 @@
 
 use super::super::chap::Algorithm;
 use super::super::login::{DigestOffer, InitiatorConfig, InitiatorLogin, Negotiated, Offer, Step};
+use super::super::serial::CmdWindow;
 use super::connection::Params;
 use super::info::SessionConfig;
+use super::member::CONNECTIONS_MAX;
 use super::wire::BHS;
 
 /// R2Ts outstanding per task that are offered.
@@ -33,9 +35,20 @@ pub(super) struct Done {
     pub(super) params: Params,
     pub(super) cmd_sn: u32,
     pub(super) exp_stat_sn: u32,
-    /// ExpCmdSN and MaxCmdSN.
-    pub(super) window: (u32, u32),
+    pub(super) window: CmdWindow,
+    pub(super) tsih: u16,
+    pub(super) max_connections: u16,
     pub(super) target_portal_group: Option<u16>,
+}
+
+/// Which connection of which session logs in.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) struct Identity {
+    /// Zero: it makes the session.
+    pub(super) tsih: u16,
+    pub(super) cid: u16,
+    /// The session's next command number.
+    pub(super) cmd_sn: u32,
 }
 
 /// One login under way.
@@ -44,7 +57,7 @@ pub(super) struct Login(InitiatorLogin);
 
 impl Login {
     /// Starts a login; the bytes are its first request.
-    pub(super) fn start(c: &SessionConfig) -> (Self, Vec<u8>) {
+    pub(super) fn start(c: &SessionConfig, of: Identity) -> (Self, Vec<u8>) {
         // Somebody configured them: going on without would be a silent loss of protection, so that
         // nothing else is offered.
         let digest = |on| {
@@ -55,6 +68,9 @@ impl Login {
             }
         };
         let config = InitiatorConfig {
+            tsih: of.tsih,
+            cid: of.cid,
+            cmd_sn: of.cmd_sn,
             chap: c.chap.clone(),
             target_chap: c.target_chap.clone(),
             algorithms: ALGORITHMS.to_vec(),
@@ -67,6 +83,7 @@ impl Login {
                 max_burst: c.max_burst,
                 first_burst: c.first_burst,
                 max_outstanding_r2t: MAX_R2T,
+                max_connections: CONNECTIONS_MAX as u16,
                 ..Offer::default()
             },
             ..InitiatorConfig::new(&c.initiator_name, Some(&c.target_name), c.isid)
@@ -108,7 +125,9 @@ fn done(n: &Negotiated) -> Done {
         },
         cmd_sn: n.cmd_sn,
         exp_stat_sn: n.stat_sn,
-        window: (n.window.exp_cmd_sn, n.window.max_cmd_sn),
+        window: n.window,
+        tsih: n.tsih,
+        max_connections: p.max_connections,
         target_portal_group: n.portal_group,
     }
 }

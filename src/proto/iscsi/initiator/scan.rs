@@ -4,7 +4,7 @@
 use super::connection::Completion;
 use super::info::{SessionEvent, SessionFailure, UnitInfo};
 use super::scsi::{self, BlockLimits, Cdb, Designators, PortGroup};
-use super::session::{Life, STEP, Session};
+use super::session::{Life, Session};
 use super::slots::CommandData;
 use crate::base::clock::Time;
 use crate::base::sg::SgList;
@@ -206,10 +206,8 @@ impl Session {
         };
         let (cdb, room) = ask.command();
         let data = CommandData::In(SgList::zeroed(room));
-        let sent = self
-            .conn
-            .submit_command(scsi::lun_bytes(lun), &cdb, STEP, data, now);
-        self.step = if sent.is_ok() {
+        let sent = self.submit_own(scsi::lun_bytes(lun), &cdb, data, now);
+        self.step = if sent {
             Step::Asked {
                 ask,
                 lun,

@@ -6,16 +6,24 @@
 //!                                            |
 //!                                        shutdown()  logout ── LoggedOut
 //! ```
-//! At any time `Failed`, with a named reason; then the owner aborts the transport and takes what was
+//! At any time `Failed`, with a named reason; then the owner aborts all transports and takes what was
 //! under way with [`Session::drain`].
+//!
+//! A session has one connection or several ([`super::member`]). One makes it, the others join; each
+//! may be lost, and the session goes on as long as one is up.
 
-use super::connection::{Completion, Connection, ConnectionState, Event};
+use super::balance::{Balance, ConnectionPolicy};
+use super::connection::{Completion, Connection, Event, Numbers, Params};
 use super::info::{SessionConfig, SessionEvent, SessionFailure, UnitInfo};
-use super::login::{Login, LoginStep};
+use super::login::LoginStep;
+use super::member::{Member, MemberState};
+use super::recovery::Recovery;
 use super::scan::{Access, Scan, Step};
 use super::scsi;
+use super::slots::CommandData;
 use crate::base::clock::Time;
 use crate::base::request::{Op, Token};
+use crate::proto::iscsi::serial::CmdWindow;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -47,57 +55,111 @@ pub(super) enum Life {
 #[derive(Debug)]
 pub struct Session {
     pub(super) config: SessionConfig,
-    pub(super) conn: Connection,
+    pub(super) members: Vec<Member>,
+    pub(super) balance: Balance,
+    pub(super) recoveries: Vec<Recovery>,
+    pub(super) numbers: Numbers,
     pub(super) life: Life,
-    login: Option<Box<Login>>,
-    /// When the login, the logout, or what is awaited from the target must be there.
+    /// Zero until the target has given one.
+    pub(super) tsih: u16,
+    /// What the first login has agreed on for all connections.
+    params: Option<Params>,
+    pub(super) max_connections: u16,
+    /// When the logout, or what is under way before it, must be there.
     pub(super) until: Time,
     pub(super) units: Vec<UnitInfo>,
     pub(super) step: Step,
+    /// The member that the question was sent on.
+    pub(super) step_on: usize,
     pub(super) scan: Option<Scan>,
     pub(super) access: Option<Access>,
     /// Upkeep that waits for its turn.
     pub(super) want_scan: bool,
     pub(super) want_access: bool,
     pub(super) access_due: Time,
-    /// When the outstanding ping was sent.
-    pinged: Option<Time>,
     pub(super) events: VecDeque<SessionEvent>,
     target_portal_group: Option<u16>,
+    /// Of connections that are no more.
+    pub(super) copied_bytes_large: u64,
 }
 
 impl Session {
+    /// A session of one connection.
     pub fn new(config: SessionConfig) -> Self {
         Self {
-            conn: Connection::new(config.depth),
+            members: vec![Member::new(0, config.depth, 0, false)],
             config,
+            balance: Balance::new(ConnectionPolicy::default()),
+            recoveries: Vec::new(),
+            numbers: Numbers {
+                cmd_sn: 1,
+                window: CmdWindow::closed(1),
+            },
             life: Life::New,
-            login: None,
+            tsih: 0,
+            params: None,
+            max_connections: 1,
             until: Time::NEVER,
             units: Vec::new(),
             step: Step::Idle,
+            step_on: 0,
             scan: None,
             access: None,
             want_scan: false,
             want_access: false,
             access_due: Time::NEVER,
-            pinged: None,
             events: VecDeque::new(),
             target_portal_group: None,
+            copied_bytes_large: 0,
         }
+    }
+
+    /// How commands are spread over the connections.
+    pub const fn policy(&self) -> ConnectionPolicy {
+        self.balance.policy
+    }
+
+    pub const fn set_policy(&mut self, policy: ConnectionPolicy) {
+        self.balance.policy = policy;
+    }
+
+    pub const fn tsih(&self) -> u16 {
+        self.tsih
+    }
+
+    /// Connections that the target takes in this session.
+    pub const fn max_connections(&self) -> u16 {
+        self.max_connections
     }
 
     pub const fn config(&self) -> &SessionConfig {
         &self.config
     }
 
-    /// The connection to pair with the transport.
-    pub fn connection_mut(&mut self) -> &mut Connection {
-        &mut self.conn
+    /// The connection to pair with a transport, by index.
+    #[inline]
+    pub fn connection_at_mut(&mut self, ix: usize) -> &mut Connection {
+        &mut self.members[ix].conn
     }
 
-    pub const fn connection(&self) -> &Connection {
-        &self.conn
+    #[inline]
+    pub fn connection_at(&self, ix: usize) -> &Connection {
+        &self.members[ix].conn
+    }
+
+    /// The connection of a session of one.
+    pub fn connection_mut(&mut self) -> &mut Connection {
+        self.connection_at_mut(0)
+    }
+
+    pub fn connection(&self) -> &Connection {
+        self.connection_at(0)
+    }
+
+    /// Payload bytes of large requests that were copied in user space (I11).
+    pub fn copied_bytes_large(&self) -> u64 {
+        let all = self.members.iter().map(|m| m.conn.counters());
+        self.copied_bytes_large + all.map(|c| c.copied_bytes_large).sum::<u64>()
     }
 
     pub const fn is_up(&self) -> bool {
@@ -113,26 +175,66 @@ impl Session {
         &self.units
     }
 
-    /// The transport is up.
-    pub fn connected(&mut self, now: Time) {
-        if self.life != Life::New {
-            return;
+    /// The command window, with what any connection has told.
+    #[inline]
+    pub(super) fn window(&self) -> CmdWindow {
+        let mut window = self.numbers.window;
+        for m in self.members.iter().filter(|m| m.has_window()) {
+            window.update(m.conn.window.exp_cmd_sn, m.conn.window.max_cmd_sn);
         }
-        self.life = Life::LoggingIn;
-        self.until = now + self.config.answer_timeout;
-        let (login, bytes) = Login::start(&self.config);
-        self.login = Some(Box::new(login));
-        self.conn.send_login(&bytes);
+        window
+    }
+
+    pub(super) fn sync_window(&mut self) {
+        self.numbers.window = self.window();
     }
 
     /// I/O that may be submitted now.
     #[inline]
     pub fn free_slots(&self) -> usize {
-        if self.life == Life::Up {
-            self.conn.free_slots()
-        } else {
-            0
+        if self.life != Life::Up {
+            return 0;
         }
+        let room = self.window().room(self.numbers.cmd_sn) as usize;
+        match &self.members[..] {
+            [m] => m.conn.free_slots().min(room),
+            all => self
+                .balance
+                .free(all.len(), |ix| all[ix].candidate())
+                .min(room),
+        }
+    }
+
+    /// The connection that carries the next command.
+    #[inline]
+    fn pick(&mut self) -> Option<usize> {
+        if self.window().room(self.numbers.cmd_sn) == 0 {
+            return None;
+        }
+        let all = &self.members;
+        if all.len() == 1 {
+            return Some(0);
+        }
+        self.balance.pick(all.len(), |ix| all[ix].candidate())
+    }
+
+    /// Sends a question of the session's own, by the first connection that is up.
+    pub(super) fn submit_own(
+        &mut self,
+        lun: u64,
+        cdb: &scsi::Cdb,
+        data: CommandData,
+        now: Time,
+    ) -> bool {
+        let room = self.window().room(self.numbers.cmd_sn) > 0;
+        let up = |m: &Member| m.state == MemberState::Up && m.conn.can_command();
+        let Some(ix) = self.members.iter().position(up).filter(|_| room) else {
+            return false;
+        };
+        self.step_on = ix;
+        let conn = &mut self.members[ix].conn;
+        conn.submit_command(lun, cdb, STEP, data, &mut self.numbers, now)
+            .is_ok()
     }
 
     /// Sends an I/O to a logical unit; a request that cannot go now comes back.
@@ -150,26 +252,40 @@ impl Session {
             cdb[1] &= !0x08;
         }
         let block_size = unit.block_size;
-        self.conn
-            .submit_io(scsi::lun_bytes(lun), &cdb, block_size, token, now)
+        let Some(ix) = self.pick() else {
+            return Err(token);
+        };
+        let conn = &mut self.members[ix].conn;
+        conn.submit_io(
+            scsi::lun_bytes(lun),
+            &cdb,
+            block_size,
+            token,
+            &mut self.numbers,
+            now,
+        )
     }
 
     /// Hands over every completed I/O.
     #[inline]
-    pub fn drain_io(&mut self, f: impl FnMut(Token, &Completion)) {
-        self.conn.drain_io(f);
+    pub fn drain_io(&mut self, mut f: impl FnMut(Token, &Completion)) {
+        for m in &mut self.members {
+            m.conn.drain_io(&mut f);
+        }
     }
 
     pub fn poll_event(&mut self) -> Option<SessionEvent> {
         self.events.pop_front()
     }
 
-    /// Gives back every I/O under way. Only called when the transport is gone (I4).
-    pub fn drain(&mut self, f: impl FnMut(Token)) {
+    /// Gives back every I/O under way. Only called when all transports are gone (I4).
+    pub fn drain(&mut self, mut f: impl FnMut(Token)) {
         if !matches!(self.life, Life::Ended | Life::Failed) {
             self.life = Life::Failed;
         }
-        self.conn.drain(f);
+        for m in &mut self.members {
+            m.conn.drain(&mut f);
+        }
     }
 
     /// Reads the target port groups again: asked for after a status that blames the path.
@@ -188,7 +304,10 @@ impl Session {
 
     /// LOGICAL UNIT RESET; `TaskAnswered` follows.
     pub fn reset_unit(&mut self, lun: u32, tag: u32) -> bool {
-        self.life == Life::Up && self.conn.task_management(5, scsi::lun_bytes(lun), tag)
+        let cmd_sn = self.numbers.cmd_sn;
+        let up = self.members.iter_mut().find(|m| m.state == MemberState::Up);
+        self.life == Life::Up
+            && up.is_some_and(|m| m.conn.task_management(5, scsi::lun_bytes(lun), tag, cmd_sn))
     }
 
     /// Starts the orderly end: what is under way completes, then the session is logged out.
@@ -210,10 +329,15 @@ impl Session {
     }
 
     fn end_when_empty(&mut self, now: Time) {
-        if let Life::Draining { by_target } = self.life
-            && self.conn.in_flight() == 0
-            && self.conn.logout()
-        {
+        let Life::Draining { by_target } = self.life else {
+            return;
+        };
+        if self.members.iter().any(|m| m.conn.in_flight() > 0) {
+            return;
+        }
+        let cmd_sn = self.numbers.cmd_sn;
+        let up = self.members.iter_mut().find(|m| m.state == MemberState::Up);
+        if up.is_some_and(|m| m.conn.logout(None, cmd_sn)) {
             self.life = Life::LoggingOut { by_target };
             self.until = now + self.config.answer_timeout;
         }
@@ -225,35 +349,59 @@ impl Session {
         if matches!(self.life, Life::Ended | Life::Failed) {
             return;
         }
-        while let Some(event) = self.conn.poll_event() {
-            self.event(event, now);
+        for ix in 0..self.members.len() {
+            self.poll_member(ix, now);
             if matches!(self.life, Life::Ended | Life::Failed) {
                 return;
             }
         }
-        if let Some(failure) = self.conn.failure() {
-            self.fail(SessionFailure::Connection(failure));
-            return;
-        }
+        self.recover(now);
         if now >= self.next_deadline() {
             self.timers(now);
         }
+        self.leave_when_empty(now);
         self.end_when_empty(now);
         self.upkeep(now);
     }
 
-    fn event(&mut self, event: Event, now: Time) {
+    fn poll_member(&mut self, ix: usize, now: Time) {
+        // What it answers pings of the target with.
+        self.members[ix].conn.cmd_sn = self.numbers.cmd_sn;
+        while let Some(event) = self.members[ix].conn.poll_event() {
+            self.event(ix, event, now);
+            if matches!(self.life, Life::Ended | Life::Failed) {
+                return;
+            }
+        }
+        if let Some(failure) = self.members[ix].conn.failure() {
+            self.broken(ix, SessionFailure::Connection(failure));
+        }
+    }
+
+    fn event(&mut self, ix: usize, event: Event, now: Time) {
         match event {
-            Event::Login(pdu) => self.login_answered(&pdu, now),
+            Event::Login(pdu) => self.login_answered(ix, &pdu, now),
             Event::Command {
                 completion, data, ..
             } => self.step_answered(&completion, &data, now),
-            Event::Pong => self.pinged = None,
+            Event::Pong => self.members[ix].pinged = None,
             Event::Task { tag, response } => {
                 self.events
                     .push_back(SessionEvent::TaskAnswered { tag, response });
             }
-            Event::Logout { response: 0 } => match self.life {
+            Event::Aborted { cmd_sn } => {
+                for r in &mut self.recoveries {
+                    r.aborted(cmd_sn);
+                }
+            }
+            Event::Logout {
+                cid: Some(cid),
+                response,
+            } => self.connection_logged_out(ix, cid, response),
+            Event::Logout {
+                cid: None,
+                response: 0,
+            } => match self.life {
                 Life::LoggingOut { by_target: true } => {
                     self.fail(SessionFailure::TargetEnds { event: 1 });
                 }
@@ -262,13 +410,17 @@ impl Session {
                     self.events.push_back(SessionEvent::LoggedOut);
                 }
             },
-            Event::Logout { response } => self.fail(SessionFailure::LogoutRefused { response }),
-            Event::Async { event, sense, .. } => self.message(event, &sense, now),
+            Event::Logout { response, .. } => self.fail(SessionFailure::LogoutRefused { response }),
+            Event::Async {
+                event,
+                parameters,
+                sense,
+            } => self.message(ix, event, parameters[0], &sense, now),
         }
     }
 
     /// An asynchronous message (RFC 7143, 11.9.1).
-    fn message(&mut self, event: u8, sense: &[u8], now: Time) {
+    fn message(&mut self, ix: usize, event: u8, parameter: u16, sense: &[u8], now: Time) {
         match event {
             // A SCSI event: what it would be as a unit attention.
             0 => match scsi::parse_sense(sense) {
@@ -276,69 +428,87 @@ impl Session {
                 Some(_) => self.rescan(now),
                 None => {}
             },
-            // Logout wanted, or a negotiation that we would rather have by a new login.
+            // Logout wanted, or a negotiation that we would rather have by a new login: of this
+            // connection, where there are others.
+            1 | 4 if self.survives_without(ix) => self.leave(ix, now),
             1 | 4 => {
                 if matches!(self.life, Life::Up | Life::ComingUp) {
                     self.begin_end(true, now);
                 }
             }
-            2 | 3 => self.fail(SessionFailure::TargetEnds { event }),
+            // It drops the connection of this CID; on another one that shows soon enough.
+            2 if self.survives_without(ix) && parameter != self.members[ix].cid => {}
+            2 => self.broken(ix, SessionFailure::TargetEnds { event }),
+            3 => self.fail(SessionFailure::TargetEnds { event }),
             // Vendor specific.
             _ => {}
         }
     }
 
-    fn login_answered(&mut self, pdu: &[u8], now: Time) {
-        let Some(login) = &mut self.login else {
+    fn login_answered(&mut self, ix: usize, pdu: &[u8], now: Time) {
+        let m = &mut self.members[ix];
+        let Some(login) = &mut m.login else {
             return;
         };
-        match login.answer(pdu) {
-            LoginStep::Send(bytes) => self.conn.send_login(&bytes),
-            LoginStep::Refused(why) => self.fail(SessionFailure::Login(why)),
-            LoginStep::Done(done) => {
-                self.login = None;
-                self.target_portal_group = done.target_portal_group;
-                self.conn
-                    .enter_full(done.params, done.cmd_sn, done.exp_stat_sn, done.window);
-                self.life = Life::ComingUp;
-                self.until = Time::NEVER;
-                self.want_scan = true;
-            }
+        let done = match login.answer(pdu) {
+            LoginStep::Send(bytes) => return m.conn.send_login(&bytes),
+            LoginStep::Refused(why) => return self.broken(ix, SessionFailure::Login(why)),
+            LoginStep::Done(done) => done,
+        };
+        m.login = None;
+        let mut params = done.params;
+        if let Some(all) = &self.params {
+            // The first login has agreed on this for all (RFC 7143, 13).
+            params.immediate_data = all.immediate_data;
+            params.initial_r2t = all.initial_r2t;
+            params.first_burst = all.first_burst;
+            params.max_burst = all.max_burst;
+            params.max_r2t = all.max_r2t;
+            let w = done.window;
+            self.numbers.window.update(w.exp_cmd_sn, w.max_cmd_sn);
+        } else {
+            self.params = Some(params);
+            self.tsih = done.tsih;
+            self.max_connections = done.max_connections;
+            self.target_portal_group = done.target_portal_group;
+            self.numbers = Numbers {
+                cmd_sn: done.cmd_sn,
+                window: done.window,
+            };
+        }
+        self.logged_in(ix);
+        let numbers = self.numbers;
+        let conn = &mut self.members[ix].conn;
+        conn.enter_full(params, done.exp_stat_sn, &numbers);
+        if self.life == Life::LoggingIn {
+            self.life = Life::ComingUp;
+            self.want_scan = true;
+        } else {
+            self.events.push_back(SessionEvent::ConnectionUp { ix });
         }
         let _ = now;
     }
 
     /// When `poll` has something to do even if nothing arrives.
     pub fn next_deadline(&self) -> Time {
-        match self.life {
-            Life::Ended | Life::Failed => Time::NEVER,
-            Life::Up => self
-                .step_due()
-                .min(self.ping_due())
-                .min(self.until)
-                .min(self.access_due),
-            _ => self.step_due().min(self.until),
-        }
-    }
-
-    /// When a ping is to be sent, or its answer is overdue.
-    fn ping_due(&self) -> Time {
-        let t = self.config.nop_timeout;
-        if t.is_zero() {
+        if matches!(self.life, Life::Ended | Life::Failed) {
             return Time::NEVER;
         }
-        let last = self.conn.last_received();
-        match self.pinged {
-            None => last + t / 2,
-            Some(at) => at.max(last) + t / 2,
-        }
+        let access = match self.life {
+            Life::Up => self.access_due,
+            _ => Time::NEVER,
+        };
+        self.step_due()
+            .min(self.members_due())
+            .min(self.recoveries_due())
+            .min(self.until)
+            .min(access)
     }
 
     fn timers(&mut self, now: Time) {
-        let after_ms = self.config.answer_timeout.as_millis() as u64;
         if self.until <= now {
+            let after_ms = self.config.answer_timeout.as_millis() as u64;
             let what = match self.life {
-                Life::LoggingIn => "the login request",
                 Life::Draining { .. } => "the commands under way before the logout",
                 _ => "the logout request",
             };
@@ -347,23 +517,9 @@ impl Session {
         }
         if self.step_due() <= now {
             self.step_overdue(now);
-            if self.life == Life::Failed {
-                return;
-            }
         }
-        if self.life == Life::Up && self.ping_due() <= now {
-            match self.pinged {
-                None => {
-                    if self.conn.ping() {
-                        self.pinged = Some(now);
-                    }
-                }
-                Some(_) => {
-                    let after_ms = self.config.nop_timeout.as_millis() as u64;
-                    self.fail(SessionFailure::NopTimeout { after_ms });
-                    return;
-                }
-            }
+        if self.life != Life::Failed {
+            self.member_timers(now);
         }
         if self.life == Life::Up && self.access_due <= now {
             self.want_access = true;
@@ -396,10 +552,5 @@ impl Session {
         self.life = Life::Failed;
         self.step = Step::Idle;
         self.events.push_back(SessionEvent::Failed(failure));
-    }
-
-    /// The bytes that ended the connection have been looked at.
-    pub fn connection_state(&self) -> ConnectionState {
-        self.conn.state()
     }
 }

@@ -1,5 +1,6 @@
 //! Tasks outstanding on one connection. The initiator task tag is the slot's index with a count of
-//! its uses above it, so that a late answer never meets the next task: no search, no hash.
+//! its uses above it, so that a late answer never meets the next task: no search, no hash. Tags are
+//! unique in the whole session (RFC 7143, 11.2.1.8): each connection has its own stretch of indexes.
 
 use super::tx::Tx;
 use crate::base::clock::Time;
@@ -116,6 +117,7 @@ pub(super) struct Slot {
     /// Uses of this slot, in the upper half of the tag.
     uses: u16,
     pub(super) lun: u64,
+    pub(super) cmd_sn: u32,
     pub(super) dispatched: Time,
     /// Position in the stream sent of the first byte of the command PDU.
     pub(super) command_at: u64,
@@ -151,6 +153,7 @@ impl Slot {
             owner: Owner::Free,
             uses: 0,
             lun: 0,
+            cmd_sn: 0,
             dispatched: Time::ZERO,
             command_at: 0,
             tx_end: 0,
@@ -176,20 +179,26 @@ impl Slot {
 pub(super) struct Slots {
     all: Box<[Slot]>,
     free: Vec<u16>,
+    /// What the index of the first slot is in tags.
+    base: u16,
     oldest: u16,
     newest: u16,
     /// Reads of [`DIRECT_MIN`] and more whose payload has not all come.
     pub(super) large_reads: u32,
+    /// Data of everything in use.
+    pub(super) bytes: u64,
 }
 
 impl Slots {
-    pub(super) fn new(depth: u16) -> Self {
+    pub(super) fn new(depth: u16, base: u16) -> Self {
         Self {
+            base,
             all: (0..depth).map(|_| Slot::new()).collect(),
             free: (0..depth).rev().collect(),
             oldest: NIL,
             newest: NIL,
             large_reads: 0,
+            bytes: 0,
         }
     }
 
@@ -218,14 +227,14 @@ impl Slots {
     /// The tag of the task in a slot.
     #[inline]
     pub(super) fn itt(&self, ix: u16) -> u32 {
-        u32::from(self.get(ix).uses) << 16 | u32::from(ix)
+        u32::from(self.get(ix).uses) << 16 | u32::from(self.base + ix)
     }
 
     /// The slot of a tag that the target named, when a task that was not answered yet is in it and
     /// its command has begun to leave.
     #[inline]
     pub(super) fn named(&self, itt: u32, tx: &Tx) -> Option<u16> {
-        let ix = (itt & INDEX) as u16;
+        let ix = ((itt & INDEX) as u16).wrapping_sub(self.base);
         let s = self.all.get(usize::from(ix))?;
         let waits = !matches!(s.owner, Owner::Free)
             && u32::from(s.uses) == itt >> 16
@@ -241,6 +250,7 @@ impl Slots {
         let io = matches!(owner, Owner::Io(_));
         let large = dir == Dir::In && len as usize >= DIRECT_MIN;
         self.large_reads += u32::from(large);
+        self.bytes += u64::from(len);
         let newest = self.newest;
         let s = &mut self.all[usize::from(ix)];
         debug_assert!(matches!(s.owner, Owner::Free), "a free slot is empty");
@@ -283,6 +293,7 @@ impl Slots {
         let s = &mut self.all[usize::from(ix)];
         let owner = std::mem::replace(&mut s.owner, Owner::Free);
         let (prev, next) = (s.prev, s.next);
+        self.bytes -= u64::from(s.len);
         self.large_reads -= u32::from(std::mem::take(&mut s.large));
         if matches!(owner, Owner::Io(_)) {
             match prev {

@@ -651,7 +651,7 @@ fn lost_answers_wrong_tags_and_wrong_opcodes_end_the_connection() {
         p.run();
         let failure = p.session.connection().failure().expect("it failed");
         assert!(expected(failure), "case {n}: {failure}");
-        assert_eq!(p.session.connection_state(), ConnectionState::Failed);
+        assert_eq!(p.session.connection().state(), ConnectionState::Failed);
     }
 }
 

@@ -39,6 +39,10 @@ pub(super) fn put32(b: &mut [u8], at: usize, v: u32) {
     b[at..at + 4].copy_from_slice(&v.to_be_bytes());
 }
 
+pub(super) fn put16(b: &mut [u8], at: usize, v: u16) {
+    b[at..at + 2].copy_from_slice(&v.to_be_bytes());
+}
+
 /// DataSegmentLength.
 pub(super) fn data_len(b: &[u8]) -> u32 {
     be32(b, 4) & 0x00ff_ffff
@@ -61,9 +65,4 @@ pub(super) fn header(b: &mut [u8], opcode: u8, flags: u8, lun: u64, itt: u32) {
     b[1] = flags;
     b[8..16].copy_from_slice(&lun.to_be_bytes());
     put32(b, 16, itt);
-}
-
-/// Serial number arithmetic (RFC 1982): `a` comes before `b`.
-pub(super) const fn before(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b) as i32) < 0
 }

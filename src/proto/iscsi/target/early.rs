@@ -88,6 +88,12 @@ impl TargetConn {
         self.slots[usize::from(slot)].early
     }
 
+    /// Whether [`Event::Room`] still stands: a request before it may have ended the command.
+    pub fn wants_room(&self, slot: u16) -> bool {
+        let s = &self.slots[usize::from(slot)];
+        s.state == State::Early && !s.early
+    }
+
     /// Gives an early command room for what comes unasked: at least [`Self::early_need`] bytes, and
     /// best as many as the command will want, since then they stay where they are.
     pub fn give_early(&mut self, slot: u16, data: SgList) {

@@ -317,6 +317,13 @@ impl TargetConn {
             .collect()
     }
 
+    /// The command is the owner's to act on: a request before it may have ended it since the event
+    /// was made.
+    #[inline]
+    pub fn is_owned(&self, slot: u16) -> bool {
+        self.slots[usize::from(slot)].state == State::Owned
+    }
+
     /// The data of a command is still on the way in.
     pub fn is_fetching(&self, slot: u16) -> bool {
         self.slots[usize::from(slot)].state == State::Fetching
