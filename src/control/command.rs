@@ -8,7 +8,7 @@ use super::registry::answer::{
     ReloadAnswer, ServeAnswer, VersionAnswer,
 };
 use super::state::StateError;
-use crate::control::view::{ChangeError, MpioTimers, View};
+use crate::control::view::{ChangeError, CounterScope, HardwareId, MpioTimers, View};
 use crate::engine::reactor::HandleError;
 use crate::lun::policy::defaults::Setting;
 use crate::lun::policy::{NtStatus, PathState, PolicySpec, SetRequest, VendorPolicy};
@@ -90,6 +90,8 @@ pub enum ObjectCommand {
         weights: Vec<(u64, u32)>,
     },
     EngineDefault(Option<Setting>),
+    TargetDefault(HardwareId, Option<Setting>),
+    ClearCounters(CounterScope),
     Timers(MpioTimers),
     Reenumerate,
     Refresh,

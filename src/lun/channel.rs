@@ -24,6 +24,8 @@ pub struct LunSettings {
     pub park_max: Duration,
     /// Counted retries (RetryCount).
     pub retry_max: u8,
+    /// How long a request waits before a counted retry (RetryInterval).
+    pub retry_after: Duration,
     /// Paths whose identity has nothing in common with the LUN's are let in all the same.
     pub trust_paths: bool,
 }
@@ -33,6 +35,7 @@ impl Default for LunSettings {
         Self {
             park_max: crate::base::limits::PARK_MAX,
             retry_max: 3,
+            retry_after: Duration::ZERO,
             trust_paths: false,
         }
     }
@@ -70,6 +73,8 @@ pub struct PathSlot {
     /// Why it was not let in.
     pub refused: Option<String>,
     pub access: AccessState,
+    /// Since when it may carry I/O, until the first I/O over it has ended.
+    pub usable_since: Option<Time>,
     pub weight: u32,
     pub stats: PathStats,
     pub life: SlotLife,

@@ -159,6 +159,7 @@ impl Plane {
             joined: false,
             refused: None,
             access: AccessState::Optimized,
+            usable_since: None,
             weight: path.weight,
             stats: PathStats::default(),
             life: SlotLife::Here,
@@ -459,7 +460,10 @@ impl Plane {
         }
         let nsid = slot.nsid;
         if let Some(unit) = self.paths.get(slot.association).unit(Some(nsid)) {
-            slot.access = unit.carrying_access();
+            let was = std::mem::replace(&mut slot.access, unit.carrying_access());
+            if slot.access != was {
+                slot.usable_since = slot.access.usable_now().then_some(self.now);
+            }
             channel.selector.set_access(PathIx::new(at), slot.access);
         }
         self.check_policy(c);
@@ -687,6 +691,9 @@ impl Plane {
         if outcome == Outcome::Done {
             let bytes = u64::from(shape.bytes);
             slot.stats.record(token.op, bytes, service);
+            if let Some(since) = slot.usable_since.take() {
+                slot.stats.record_first_io(now.nanos_since(since));
+            }
             channel.stats.bytes += bytes;
             return self.finish(token, Ok(()));
         }
@@ -707,6 +714,12 @@ impl Plane {
                     stats.retries += 1;
                 } else {
                     stats.rerouted += 1;
+                }
+                let after = channel.settings.retry_after;
+                if counted && !after.is_zero() {
+                    channel.next_sweep = channel.next_sweep.min(now + after);
+                    channel.delayed.push((now + after, token));
+                    return;
                 }
                 self.dispatch(token, avoid.then_some(from));
             }

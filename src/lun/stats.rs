@@ -27,6 +27,9 @@ pub struct PathStats {
     pub lost: u64,
     /// From dispatch to completion.
     pub latency: Histogram<u32>,
+    /// From an access change that let it carry I/O to the end of the first I/O: how often, in all,
+    /// and the longest.
+    pub first_io: (u64, u64, u64),
 }
 
 impl Default for PathStats {
@@ -41,11 +44,18 @@ impl Default for PathStats {
             errors: 0,
             lost: 0,
             latency: latency_histogram(),
+            first_io: (0, 0, 0),
         }
     }
 }
 
 impl PathStats {
+    /// The first I/O since an access change has ended.
+    pub fn record_first_io(&mut self, nanos: u64) {
+        let (count, sum, max) = self.first_io;
+        self.first_io = (count + 1, sum.saturating_add(nanos), max.max(nanos));
+    }
+
     #[inline]
     pub fn record(&mut self, op: Op, bytes: u64, latency_ns: u64) {
         match op {

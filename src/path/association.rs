@@ -12,7 +12,7 @@ use super::nvme_link::{HostIdentity, LinkNews, NvmeLink};
 use super::outcome::Outcome;
 use super::reason::DownReason;
 use super::state::State;
-use super::unit::Unit;
+use super::unit::{Hardware, Unit};
 use super::url::NexusSpec;
 use crate::base::clock::Time;
 use crate::base::limits;
@@ -59,6 +59,8 @@ pub struct Association {
     pub last_session: Option<SessionName>,
     /// LUN paths that use it.
     pub users: u32,
+    /// Longest pause between two tries, where somebody has said so.
+    pub retry_cap: Option<Duration>,
     /// Taken from `LocalDevice` so that a second reactor can share it.
     local: Option<LocalDevice>,
 }
@@ -79,6 +81,7 @@ impl Association {
             last_timing: None,
             last_session: None,
             users: 0,
+            retry_cap: None,
             local,
         }
     }
@@ -328,7 +331,9 @@ impl Association {
     /// depends on whether a sibling carries the I/O meanwhile. The delay is an eighth of the outage
     /// so far, so that a nexus that is back is used again soon, measured by how long it was gone.
     fn back_off(&self, alone: bool, rng: &mut Rng, now: Time) -> Duration {
-        let cap = if alone {
+        let cap = if let Some(cap) = self.retry_cap {
+            cap.max(limits::RECONNECT_FIRST)
+        } else if alone {
             limits::RECONNECT_CAP_ALONE
         } else {
             limits::RECONNECT_CAP_SIBLING
@@ -517,5 +522,6 @@ fn local_unit(device: &LocalDevice) -> Unit {
         access: AccessState::Optimized,
         access_raw: 0,
         asymmetric: false,
+        hardware: Hardware::default(),
     }
 }

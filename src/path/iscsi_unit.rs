@@ -4,7 +4,7 @@ use super::access::AccessState;
 use super::identity::Identity;
 use super::outcome::Outcome;
 use super::scsi_outcome::{Action, Triple, from_scsi};
-use super::unit::Unit;
+use super::unit::{Hardware, Unit};
 use crate::base::error::{ErrorKind, IoError};
 use crate::proto::iscsi::initiator::{Completion, UnitInfo, scsi};
 
@@ -65,6 +65,11 @@ pub(super) fn unit(u: &UnitInfo) -> Unit {
         },
         access_raw: u.state,
         asymmetric: u.tpgs != 0,
+        hardware: Hardware {
+            vendor: u.vendor.clone(),
+            product: u.product.clone(),
+            revision: u.revision.clone(),
+        },
     }
 }
 

@@ -6,7 +6,7 @@ use super::identity::Identity;
 use super::loss::{ControllerName, QuiesceTiming};
 use super::outcome::{Outcome, from_nvme};
 use super::reason::DownReason;
-use super::unit::Unit;
+use super::unit::{Hardware, Unit};
 use super::url::NvmeTcpSpec;
 use crate::base::clock::Time;
 use crate::base::request::{Op, Token};
@@ -360,6 +360,11 @@ impl NvmeLink {
             },
             access_raw: n.ana_state,
             asymmetric: ana,
+            hardware: Hardware {
+                vendor: "NVMe".to_owned(),
+                product: c.model.trim().to_owned(),
+                revision: c.firmware.trim().to_owned(),
+            },
         };
         self.machine.namespaces().iter().map(unit).collect()
     }

@@ -63,6 +63,8 @@ pub struct PathSet {
     local_done: Vec<(Token, Result<(), IoError>)>,
     news: Vec<LinkNews>,
     orphans: Vec<Token>,
+    /// Longest pause before a lost nexus is tried again, where somebody has said so.
+    retry_cap: Option<Duration>,
     /// Test only: losses are taken as proven at once, which lets ghost writes through.
     fence_off: bool,
 }
@@ -71,6 +73,7 @@ impl PathSet {
     pub fn new(dialer: Dialer, host: HostIdentity, seed: u64) -> Self {
         Self {
             associations: Vec::new(),
+            retry_cap: None,
             losses: Vec::new(),
             next_loss: 1,
             next_ccr_tag: 1,
@@ -113,12 +116,28 @@ impl PathSet {
             .iter()
             .position(|a| a.nexus.key == key && !a.is_ending());
         let ix = found.unwrap_or_else(|| {
-            self.associations
-                .push(Association::new(spec.clone(), local, now));
+            let mut new = Association::new(spec.clone(), local, now);
+            new.retry_cap = self.retry_cap;
+            self.associations.push(new);
             self.associations.len() - 1
         });
         self.associations[ix].users += 1;
         ix
+    }
+
+    /// Looks at the access states of all paths again.
+    pub fn verify(&mut self, now: Time) {
+        for a in &mut self.associations {
+            a.reread_access(now);
+        }
+    }
+
+    /// The longest pause between two tries to reach a nexus; without, as invariant I9 has it.
+    pub fn set_retry_cap(&mut self, cap: Option<Duration>) {
+        self.retry_cap = cap;
+        for a in &mut self.associations {
+            a.retry_cap = cap;
+        }
     }
 
     /// One LUN less uses it; the last one drains it.

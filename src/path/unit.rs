@@ -26,6 +26,17 @@ pub struct Unit {
     pub access_raw: u8,
     /// The target reports access states at all.
     pub asymmetric: bool,
+    pub hardware: Hardware,
+}
+
+/// What a target says that it is. Empty where it does not say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Hardware {
+    /// INQUIRY's vendor; "NVMe" for a namespace.
+    pub vendor: String,
+    /// INQUIRY's product; the model of an NVMe controller.
+    pub product: String,
+    pub revision: String,
 }
 
 impl Unit {

@@ -1,5 +1,7 @@
 //! `umpio serve` as its users meet it: a config file, a socket, signals, restarts.
 
+mod codes;
+mod defaults;
 mod iscsi;
 mod kit;
 mod load;

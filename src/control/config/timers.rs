@@ -49,9 +49,12 @@ impl Timers {
         "DiskTimeoutValue",
     ];
 
-    /// Those that the engine goes by. The others are kept and shown for Windows tools: the engine
-    /// watches paths by keep-alive and retries them at its own, shorter, intervals.
-    pub const ACTING: [&'static str; 2] = ["PDORemovePeriod", "RetryCount"];
+    /// Those that the engine does not go by, kept and shown for Windows tools. DiskTimeoutValue is
+    /// that of Windows' disk driver, above MPIO: whoever hands I/O in here has a time limit of its own.
+    pub const IDLE: [&'static str; 1] = ["DiskTimeoutValue"];
+
+    /// RetryInterval where nobody has set one: retries go to another path at once.
+    const RETRY_AT_ONCE: u32 = 1;
 
     /// The values in the order of [`Self::NAMES`]; truth values as 0 and 1.
     pub fn values(&self) -> [u32; 8] {
@@ -97,7 +100,7 @@ impl Timers {
         (0..mine.len())
             .filter(|&i| mine[i] != default[i])
             .map(|i| Self::NAMES[i])
-            .filter(|name| !Self::ACTING.contains(name))
+            .filter(|name| Self::IDLE.contains(name))
             .collect()
     }
 
@@ -106,6 +109,10 @@ impl Timers {
         LunSettings {
             park_max: Duration::from_secs(u64::from(self.pdo_remove_period)),
             retry_max: self.retry_count.min(255) as u8,
+            retry_after: match self.retry_interval {
+                Self::RETRY_AT_ONCE => Duration::ZERO,
+                seconds => Duration::from_secs(u64::from(seconds)),
+            },
             ..LunSettings::default()
         }
     }
@@ -130,9 +137,11 @@ mod tests {
             let new = 1 - t.values()[i].min(1);
             t.set(name, new).expect(name);
             assert_eq!(t.values()[i], new, "{name}");
-            assert_eq!(t.without_effect().is_empty(), Timers::ACTING.contains(name));
+            assert_eq!(t.without_effect().is_empty(), !Timers::IDLE.contains(name));
         }
         let mut t = Timers::default();
+        t.set("RetryInterval", 2).expect("a number");
+        assert_eq!(t.settings().retry_after, Duration::from_secs(2));
         assert!(t.set("RetryCount", 256).is_err());
         assert!(t.set("PathVerifyEnabled", 2).is_err());
         assert!(t.set("NoSuchTimer", 2).is_err());

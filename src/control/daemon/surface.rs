@@ -74,20 +74,18 @@ impl Changes for ControlHandle {
 
     fn set_target_default(
         &self,
-        _hardware: &HardwareId,
-        _setting: Option<Setting>,
+        hardware: &HardwareId,
+        setting: Option<Setting>,
     ) -> Result<(), ChangeError> {
-        let why = "defaults by vendor and product: targets do not tell theirs yet";
-        Err(ChangeError::NotSupported(why.to_owned()))
+        self.change(ObjectCommand::TargetDefault(hardware.clone(), setting))
     }
 
     fn set_timers(&self, timers: MpioTimers) -> Result<(), ChangeError> {
         self.change(ObjectCommand::Timers(timers))
     }
 
-    fn clear_counters(&self, _scope: CounterScope) -> Result<(), ChangeError> {
-        let why = "counters run from the start of the daemon";
-        Err(ChangeError::NotSupported(why.to_owned()))
+    fn clear_counters(&self, scope: CounterScope) -> Result<(), ChangeError> {
+        self.change(ObjectCommand::ClearCounters(scope))
     }
 
     fn set_session_policy(

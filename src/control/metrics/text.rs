@@ -251,6 +251,28 @@ fn one_lun(page: &mut Page, reactor: usize, o: &Overview, status: &LunStatus) {
             p.logins,
         );
         page.counter(
+            "umpio_path_reconnects",
+            "Logins of its association after the first.",
+            &l,
+            p.logins.saturating_sub(1),
+        );
+        let stats = status.paths.iter().find(|s| s.nexus_id == p.nexus_id);
+        let (count, sum, longest) = stats.map_or((0, 0, 0), |s| s.stats.first_io);
+        let name = "umpio_path_access_to_io_seconds";
+        let sample = format!(
+            "{name}_count{{{l}}} {count}\n{name}_sum{{{l}}} {}\n",
+            sum as f64 / 1e9
+        );
+        page.put(
+            name,
+            "summary",
+            "From an access change that let the path carry I/O to the end of the first.",
+            &sample,
+        );
+        let name = "umpio_path_access_to_io_longest_seconds";
+        let sample = format!("{name}{{{l}}} {}\n", longest as f64 / 1e9);
+        page.put(name, "gauge", "The longest of these.", &sample);
+        page.counter(
             "umpio_path_losses",
             "Losses of its association.",
             &l,

@@ -94,6 +94,7 @@ impl Registry {
             channels,
             paths: want.paths.clone(),
             trust_paths: want.trust_paths,
+            hardware: None,
             seen: watch::Seen::default(),
         };
         let guid = self.guid(&want.name);
@@ -447,6 +448,7 @@ impl Registry {
     }
 
     pub(super) fn put_settings(&self) -> Result<(), CommandError> {
+        self.put_recovery();
         for lun in &self.luns {
             let settings = self.settings(lun.trust_paths);
             self.on_each(lun, move |r, channel| {

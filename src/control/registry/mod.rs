@@ -6,6 +6,8 @@
 //! | `converge` | from what is to what should be: at the start, after a reload |
 //! | `luns` | LUNs and their paths, policies, defaults, timers |
 //! | `serve` | LUNs served on |
+//! | `counters` | where counting began anew |
+//! | `hardware` | defaults by vendor and product; looking after paths |
 //! | `watch` | what has changed on the reactors since the last look: events |
 //! | `surface` | what the Windows-shaped objects see and change |
 //! | `look` | answers to questions |
@@ -15,7 +17,9 @@
 
 pub mod answer;
 mod converge;
+mod counters;
 mod desired;
+mod hardware;
 mod look;
 mod luns;
 mod serve;
@@ -26,7 +30,7 @@ use super::command::{Answer, Command, CommandError};
 use super::config::{Config, ConfigError};
 use super::events::{EventKind, Events};
 use super::state::{State, StateError, Store};
-use super::view::CacheState;
+use super::view::{CacheState, HardwareId};
 use crate::base::clock::{Clock, Time, wall_nanos};
 use crate::engine::board::Board;
 use crate::engine::driver::{Driver, DriverConfig};
@@ -46,6 +50,8 @@ struct Lun {
     /// URLs in force, in the order they were added.
     paths: Vec<String>,
     trust_paths: bool,
+    /// What its target is, once that has told.
+    hardware: Option<HardwareId>,
     seen: watch::Seen,
 }
 
@@ -66,6 +72,9 @@ pub struct Registry {
     cache: CacheState,
     /// LUNs that were closed while this process lives.
     departed: Vec<uuid::Uuid>,
+    cleared: counters::Cleared,
+    /// When paths are looked at again.
+    next_verify: Time,
     clock: Clock,
     started: Time,
     stopping: bool,
@@ -114,6 +123,8 @@ impl Registry {
             events: Events::default(),
             cache: CacheState::default(),
             departed: Vec::new(),
+            cleared: counters::Cleared::default(),
+            next_verify: Time::ZERO,
             stopping: false,
         };
         registry.start_reactors().map_err(StartError::Reactor)?;
@@ -123,6 +134,7 @@ impl Registry {
         if !idle.is_empty() {
             tracing::warn!("kept and shown, but without effect: {}", idle.join(", "));
         }
+        registry.put_recovery();
         let config = registry.config.clone();
         registry.converge(config);
         registry.persist()?;

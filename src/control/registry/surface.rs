@@ -1,6 +1,7 @@
 //! The registry as the object models see it, and what they may change.
 
 use super::answer::fold;
+use super::hardware::{hardware, hardware_id};
 use super::luns::nexus_of;
 use super::{Lun, Registry, desired};
 use crate::control::command::{CommandError, NewPath, NewPolicy, ObjectAnswer, ObjectCommand};
@@ -8,8 +9,8 @@ use crate::control::config::Timers;
 use crate::control::events::EventKind;
 use crate::control::state::{Override, SettingState};
 use crate::control::view::{
-    ChangeError, Counters, DefaultsView, HardwareId, HostView, LunCondition, LunPolicy, LunSize,
-    LunView, MpioTimers, NexusView, PathView, Protocol, ProviderView, View, ids,
+    ChangeError, Counters, DefaultsView, HostView, LunCondition, LunPolicy, LunSize, LunView,
+    MpioTimers, NexusView, PathView, Protocol, ProviderView, View, ids,
 };
 use crate::lun::plane::{Overview, PathOverview, target_name};
 use crate::lun::policy::defaults::Setting;
@@ -39,6 +40,15 @@ impl Registry {
                 weights,
             } => self.set_vendor(lun, vendor, weights),
             ObjectCommand::EngineDefault(setting) => self.set_engine_default(setting),
+            ObjectCommand::TargetDefault(id, setting) => {
+                self.set_target_default(&id, setting)
+                    .map_err(|e| change_error(&e))?;
+                Ok(ObjectAnswer::Done)
+            }
+            ObjectCommand::ClearCounters(scope) => {
+                self.clear_counters(&scope)?;
+                Ok(ObjectAnswer::Done)
+            }
             ObjectCommand::Timers(timers) => {
                 let values = Timers::NAMES.into_iter().zip(of_view(&timers).values());
                 let values: Vec<(&'static str, u32)> = values.collect();
@@ -181,7 +191,15 @@ impl Registry {
         None
     }
 
+    /// What the objects see: without what was cleared.
     fn view(&mut self) -> View {
+        let mut view = self.counted();
+        self.cleared.apply(&mut view);
+        view
+    }
+
+    /// All as the reactors count it.
+    pub(super) fn counted(&mut self) -> View {
         if let Some(why) = self.contradiction() {
             self.cache.corrupt(why);
         }
@@ -208,7 +226,7 @@ impl Registry {
             },
             defaults: DefaultsView {
                 engine: desired::default_policy(&self.config, &self.state),
-                targets: Vec::new(),
+                targets: self.target_defaults(),
             },
             timers: to_view(&self.timers()),
             luns,
@@ -240,12 +258,16 @@ fn lun_view(lun: &Lun, guid: uuid::Uuid, o: &Overview) -> LunView {
     total.retries = o.retries + o.rerouted;
     total.errors = o.failed;
     let answers = o.query.paths.iter().zip(&o.paths);
+    let hardware = hardware(o);
     LunView {
         name: lun.name.clone(),
         guid,
         number: lun.disk,
-        hardware: HardwareId::default(),
-        revision: "0001".to_owned(),
+        hardware: hardware_id(&hardware),
+        revision: match hardware.revision.is_empty() {
+            true => "0001".to_owned(),
+            false => hardware.revision,
+        },
         serial: serial.unwrap_or_default(),
         identity,
         size: o.geometry.as_ref().map(|g| LunSize {

@@ -4,6 +4,7 @@ use super::Registry;
 use crate::control::events::EventKind;
 use crate::lun::policy::PolicySpec;
 use crate::path::access::AccessState;
+use crate::path::unit::Hardware;
 
 /// What was seen of a LUN last.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -26,7 +27,10 @@ impl Registry {
     /// One look: notes what has changed as events. Short; called some twenty times a second.
     pub fn tick(&mut self) {
         for at in 0..self.luns.len() {
-            let Some(now) = self.see(at) else { continue };
+            let Some((now, hardware)) = self.see(at) else {
+                continue;
+            };
+            self.meet_hardware(at, &hardware);
             let before = std::mem::replace(&mut self.luns[at].seen, now.clone());
             if before != now {
                 self.tell(at, &before, &now);
@@ -34,11 +38,13 @@ impl Registry {
         }
         self.try_serves();
         self.check_store();
+        self.verify_paths();
     }
 
-    fn see(&self, at: usize) -> Option<Seen> {
+    fn see(&self, at: usize) -> Option<(Seen, Hardware)> {
         let lun = &self.luns[at];
         let mut seen = Seen::default();
+        let mut hardware = Hardware::default();
         for (reactor, driver) in self.drivers.iter().enumerate() {
             let channel = lun.channels[reactor];
             let looked = driver.ask(move |r| {
@@ -63,13 +69,21 @@ impl Registry {
                         reason: down.filter(|_| !s.joined),
                     }
                 };
-                (c.selector.policy(), slots.map(path).collect::<Vec<_>>())
+                let told = c.slots.iter().filter(|s| s.joined).find_map(|s| {
+                    let unit = plane.paths.get(s.association).unit(Some(s.nsid));
+                    unit.map(|u| u.hardware.clone())
+                });
+                let paths = slots.map(path).collect::<Vec<_>>();
+                (c.selector.policy(), paths, told.unwrap_or_default())
             });
-            let (policy, paths) = looked.ok()?;
+            let (policy, paths, told) = looked.ok()?;
+            if hardware == Hardware::default() {
+                hardware = told;
+            }
             seen.policy.get_or_insert(policy);
             seen.paths.extend(paths);
         }
-        Some(seen)
+        Some((seen, hardware))
     }
 
     fn tell(&mut self, at: usize, before: &Seen, now: &Seen) {

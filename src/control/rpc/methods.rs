@@ -361,7 +361,7 @@ pub const METHODS: &[Method] = &[
     },
     Method {
         name: "timers_set",
-        summary: "Sets timers; those not named keep their value. PDORemovePeriod and RetryCount act on I/O, the others are kept and shown.",
+        summary: "Sets timers; those not named keep their value. All but DiskTimeoutValue have an effect; see operating.md.",
         params: &[
             may("PathVerifyEnabled", Kind::Number, "0 or 1"),
             may("PathVerificationPeriod", Kind::Number, "seconds"),

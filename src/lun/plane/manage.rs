@@ -14,6 +14,7 @@ use crate::lun::port::Geometry;
 use crate::lun::route::RouteCounters;
 use crate::path::access::AccessState;
 use crate::path::state::State;
+use crate::path::unit::Hardware;
 use crate::path::url::{NexusSpec, PathSpec};
 
 /// A LUN without its histograms: cheap enough to be copied in the midst of I/O.
@@ -81,6 +82,8 @@ pub struct PathOverview {
     pub group: u32,
     /// Number of the unit at its target.
     pub unit: u32,
+    /// What its target says that it is; empty until it has.
+    pub hardware: Hardware,
 }
 
 impl Plane {
@@ -158,12 +161,18 @@ impl Plane {
             access_raw: unit.map_or(0, |u| u.access_raw),
             group: unit.map_or(0, |u| u.group),
             unit: slot.nsid,
+            hardware: unit.map_or_else(Hardware::default, |u| u.hardware.clone()),
         }
     }
 
     /// Changes what a LUN works by, from the next request on.
     pub fn set_settings(&mut self, id: ChannelId, settings: LunSettings) {
         self.channels[id.0 as usize].settings = settings;
+    }
+
+    /// Looks at the access states of all paths again.
+    pub fn verify_paths(&mut self) {
+        self.paths.verify(self.now);
     }
 
     /// A set request of the DSM methods, with all its checks.

@@ -76,6 +76,10 @@ pub struct UnitInfo {
     /// Asymmetric access state as in REPORT TARGET PORT GROUPS.
     pub state: u8,
     pub preferred: bool,
+    /// Vendor, product and revision of standard INQUIRY data.
+    pub vendor: String,
+    pub product: String,
+    pub revision: String,
 }
 
 /// What a session has to say. Completed I/O is taken by `drain_io`.

@@ -125,6 +125,9 @@ fn blank(lun: u32) -> UnitInfo {
         group: 0,
         state: 0,
         preferred: false,
+        vendor: String::new(),
+        product: String::new(),
+        revision: String::new(),
     }
 }
 
@@ -296,6 +299,9 @@ impl Session {
                     // A block device that is there.
                     Some(i) if i.qualifier == 0 && i.device_type == 0 => {
                         unit.tpgs = i.tpgs;
+                        unit.vendor = i.vendor;
+                        unit.product = i.product;
+                        unit.revision = i.revision;
                         Ask::Pages
                     }
                     _ => {

@@ -99,23 +99,30 @@ pub fn inquiry(page: Option<u8>, room: u16) -> Cdb {
 }
 
 /// What standard INQUIRY data say (SPC, 6.6.2).
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Inquiry {
     /// Peripheral qualifier and device type.
     pub qualifier: u8,
     pub device_type: u8,
     /// Target port group support: 1 implicit, 2 explicit.
     pub tpgs: u8,
+    pub vendor: String,
+    pub product: String,
+    pub revision: String,
 }
 
 pub fn parse_inquiry(d: &[u8]) -> Option<Inquiry> {
     if d.len() < 36 {
         return None;
     }
+    let text = |b: &[u8]| String::from_utf8_lossy(b).trim().to_owned();
     Some(Inquiry {
         qualifier: d[0] >> 5,
         device_type: d[0] & 0x1f,
         tpgs: d[5] >> 4 & 3,
+        vendor: text(&d[8..16]),
+        product: text(&d[16..32]),
+        revision: text(&d[32..36]),
     })
 }
 

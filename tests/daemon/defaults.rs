@@ -1,0 +1,151 @@
+//! Defaults by vendor and product, counters that are cleared, timers: by the methods of Windows' classes.
+
+use crate::kit::{Daemon, Dir, bench, report, target};
+use base64::Engine as _;
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+fn daemon(dir: &Dir, urls: &[String]) -> Daemon {
+    let text = format!(
+        "[[lun]]\nname = \"a\"\npaths = {}\n[[serve]]\nlun = \"a\"\n\
+         listen = [\"nvme-tcp://127.0.0.1:0/nqn.2024-01.io.umpio:d\"]\n",
+        serde_json::to_string(urls).expect("texts")
+    );
+    let d = Daemon::start(dir, &dir.write("umpio.toml", &text));
+    d.await_paths("a", 2);
+    d
+}
+
+fn status(d: &Daemon, method: &str, params: Value) -> String {
+    let answer = d.ok(method, params);
+    answer["name"]
+        .as_str()
+        .expect("a code has a name")
+        .to_owned()
+}
+
+/// The only entry of MSDSM_SUPPORTED_DEVICES_LIST: a count, 4 bytes of padding, a counted text.
+fn hardware(d: &Daemon) -> String {
+    let class = json!({ "class": "MSDSM_SUPPORTED_DEVICES_LIST" });
+    let raw = d.ok("wmi_query", class)["raw"]
+        .as_str()
+        .expect("base64")
+        .to_owned();
+    let bytes = base64::engine::general_purpose::STANDARD
+        .decode(raw)
+        .expect("base64");
+    assert_eq!(bytes[0], 1, "{bytes:?}");
+    let units: Vec<u16> = bytes[8..]
+        .chunks_exact(2)
+        .map(|b| u16::from_le_bytes([b[0], b[1]]))
+        .collect();
+    let length = usize::from(units[0]) / 2;
+    String::from_utf16(&units[1..=length]).expect("a text")
+}
+
+fn in_force(d: &Daemon, policy: &str, source: &str) {
+    d.until("policy_get", json!({ "lun": "a" }), |p| {
+        p["policy"] == policy && p["source"] == source
+    });
+}
+
+#[test]
+fn a_lun_takes_its_own_policy_else_that_of_its_target_else_the_engines() {
+    let dir = Dir::new("defaults");
+    let (_target, urls, _) = target("defaults", &dir, ["optimized", "optimized"]);
+    let d = daemon(&dir, &urls);
+    in_force(&d, "round-robin", "capability");
+    let id = hardware(&d);
+    assert!(id.starts_with("NVMe    "), "{id:?}");
+    let engine = |d: &Daemon, policy: u32| {
+        let name = status(
+            d,
+            "msdsm_set_default_load_balance_policy",
+            json!({ "policy": policy }),
+        );
+        assert_eq!(name, "STATUS_SUCCESS");
+    };
+    let of_target = |d: &Daemon, policy: u32| {
+        let params = json!({ "hardware_id": id, "policy": policy });
+        status(d, "msdsm_set_target_default_load_balance_policy", params)
+    };
+    engine(&d, 6);
+    in_force(&d, "least-blocks", "engine-default");
+    assert_eq!(of_target(&d, 4), "STATUS_SUCCESS");
+    in_force(&d, "least-queue-depth", "target-default");
+    d.ok("policy_set", json!({ "lun": "a", "policy": "FOO" }));
+    in_force(&d, "failover", "explicit");
+    d.ok("policy_set", json!({ "lun": "a", "policy": "none" }));
+    in_force(&d, "least-queue-depth", "target-default");
+    let all = d.ok("msdsm_get_targets_default_load_balance_policy", json!({}));
+    assert_eq!(all["targets"][0]["policy"], 4, "{all}");
+    // Another vendor's is none of this LUN's business; 7 is for no default; no id is no target.
+    let other = json!({ "hardware_id": "ACME    Array", "policy": 1 });
+    let set = "msdsm_set_target_default_load_balance_policy";
+    assert_eq!(status(&d, set, other), "STATUS_SUCCESS");
+    assert_eq!(of_target(&d, 7), "STATUS_INVALID_PARAMETER");
+    let none = json!({ "hardware_id": " ", "policy": 1 });
+    assert_eq!(status(&d, set, none), "STATUS_INVALID_PARAMETER");
+    in_force(&d, "least-queue-depth", "target-default");
+    d.process.end(Signal::SIGKILL);
+    let d = daemon(&dir, &urls);
+    in_force(&d, "least-queue-depth", "target-default");
+    assert_eq!(of_target(&d, 0), "STATUS_SUCCESS");
+    in_force(&d, "least-blocks", "engine-default");
+    engine(&d, 0);
+    in_force(&d, "round-robin", "capability");
+}
+
+#[test]
+fn health_counters_are_cleared_for_tools_and_count_on_for_metrics() {
+    let dir = Dir::new("counters");
+    let (_target, urls, _) = target("counters", &dir, ["optimized", "optimized"]);
+    let d = daemon(&dir, &urls);
+    report(bench(&d.served("a"), 1));
+    let reads = |d: &Daemon| {
+        let health = d.ok("mpio_devinstance_health_info", json!({ "instance": "a" }));
+        let paths = health["paths"].as_array().expect("a list").clone();
+        paths
+            .iter()
+            .map(|p| p["number_reads"].as_u64().expect("a count"))
+            .collect::<Vec<_>>()
+    };
+    let metrics = |d: &Daemon| {
+        let text = d.ok("metrics_get", json!({}));
+        let text = text.as_str().expect("a text").to_owned();
+        let line = |l: &&str| l.starts_with("umpio_path_ios_total") && !l.ends_with(" 0");
+        assert!(text.contains("umpio_path_reconnects_total"), "{text}");
+        assert!(
+            text.contains("umpio_path_access_to_io_seconds_count"),
+            "{text}"
+        );
+        text.lines().filter(line).count()
+    };
+    assert!(reads(&d).iter().all(|n| *n > 0), "{:?}", reads(&d));
+    assert_eq!(metrics(&d), 2);
+    let class = json!({ "class": "MPIO_WMI_METHODS", "method": 7, "raw": "AAAAAA==" });
+    assert_eq!(status(&d, "wmi_execute", class), "STATUS_SUCCESS");
+    assert_eq!(reads(&d), [0, 0]);
+    assert_eq!(metrics(&d), 2);
+    let nobody = json!({ "class": "MPIO_WMI_METHODS", "method": 7, "raw": "CQAAAA==" });
+    assert_eq!(
+        status(&d, "wmi_execute", nobody),
+        "STATUS_INVALID_PARAMETER"
+    );
+    let short = json!({ "class": "MPIO_WMI_METHODS", "method": 7, "raw": "AA==" });
+    assert_eq!(status(&d, "wmi_execute", short), "STATUS_BUFFER_TOO_SMALL");
+    // SetDSMCounters, and what the daemon makes of it.
+    let set = json!({ "pdo_remove_period": 7, "retry_count": 2, "path_verify_enabled": 1 });
+    let method = "mpio_wmi_methods_set_dsm_counters";
+    assert_eq!(status(&d, method, set), "STATUS_SUCCESS");
+    let timers = d.ok("timers_get", json!({}));
+    assert_eq!(
+        (&timers["PDORemovePeriod"], &timers["RetryCount"]),
+        (&json!(7), &json!(2))
+    );
+    assert_eq!(timers["PathVerifyEnabled"], true, "{timers}");
+    let wrong = json!({ "path_verify_enabled": 2 });
+    assert_eq!(status(&d, method, wrong), "STATUS_INVALID_PARAMETER");
+    let other = json!({ "dsm_context": "0x1", "retry_count": 1 });
+    assert_eq!(status(&d, method, other), "STATUS_INVALID_PARAMETER");
+}
