@@ -8,7 +8,8 @@ use super::registry::answer::{
     ReloadAnswer, ServeAnswer, VersionAnswer,
 };
 use super::state::StateError;
-use crate::control::view::{ChangeError, CounterScope, HardwareId, MpioTimers, View};
+use crate::control::view::changes::SessionPath;
+use crate::control::view::{ChangeError, CounterScope, HardwareId, McsPolicy, MpioTimers, View};
 use crate::engine::reactor::HandleError;
 use crate::lun::policy::defaults::Setting;
 use crate::lun::policy::{NtStatus, PathState, PolicySpec, SetRequest, VendorPolicy};
@@ -92,6 +93,11 @@ pub enum ObjectCommand {
     EngineDefault(Option<Setting>),
     TargetDefault(HardwareId, Option<Setting>),
     ClearCounters(CounterScope),
+    SessionPolicy {
+        session: u64,
+        policy: McsPolicy,
+        connections: Vec<SessionPath>,
+    },
     Timers(MpioTimers),
     Reenumerate,
     Refresh,

@@ -8,4 +8,5 @@ mod load;
 mod objects;
 mod persistence;
 mod reload;
+mod sessions;
 mod story;

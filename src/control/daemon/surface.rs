@@ -90,12 +90,15 @@ impl Changes for ControlHandle {
 
     fn set_session_policy(
         &self,
-        _session: u64,
-        _policy: McsPolicy,
-        _connections: &[SessionPath],
+        session: u64,
+        policy: McsPolicy,
+        connections: &[SessionPath],
     ) -> Result<(), ChangeError> {
-        // There are no iSCSI sessions yet, so this one is gone.
-        Err(ChangeError::Gone)
+        self.change(ObjectCommand::SessionPolicy {
+            session,
+            policy,
+            connections: connections.to_vec(),
+        })
     }
 
     fn reenumerate(&self) -> Result<(), ChangeError> {

@@ -9,6 +9,7 @@
 //! | `counters` | where counting began anew |
 //! | `hardware` | defaults by vendor and product; looking after paths |
 //! | `watch` | what has changed on the reactors since the last look: events |
+//! | `sessions` | iSCSI sessions and their connections |
 //! | `surface` | what the Windows-shaped objects see and change |
 //! | `look` | answers to questions |
 //! | [`answer`] | what is answered |
@@ -23,6 +24,7 @@ mod hardware;
 mod look;
 mod luns;
 mod serve;
+mod sessions;
 mod surface;
 mod watch;
 

@@ -45,6 +45,14 @@ impl Registry {
                     .map_err(|e| change_error(&e))?;
                 Ok(ObjectAnswer::Done)
             }
+            ObjectCommand::SessionPolicy {
+                session,
+                policy,
+                connections,
+            } => {
+                self.set_session_policy(session, policy, &connections)?;
+                Ok(ObjectAnswer::Done)
+            }
             ObjectCommand::ClearCounters(scope) => {
                 self.clear_counters(&scope)?;
                 Ok(ObjectAnswer::Done)
@@ -232,7 +240,7 @@ impl Registry {
             luns,
             departed: self.departed.clone(),
             nexuses,
-            sessions: Vec::new(),
+            sessions: self.sessions(),
         }
     }
 }

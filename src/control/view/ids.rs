@@ -71,6 +71,16 @@ fn number(id: Uuid) -> u64 {
     id.as_u64_pair().0.max(1)
 }
 
+/// UniqueSessionId: a session is what a nexus has on one reactor.
+pub fn session(host: &HostView, nexus: u64, reactor: usize) -> u64 {
+    number(of(host, "session", &format!("{nexus:016x}|{reactor}")))
+}
+
+/// UniqueConnectionId.
+pub fn connection(host: &HostView, session: u64, cid: u16) -> u64 {
+    number(of(host, "connection", &format!("{session:016x}|{cid}")))
+}
+
 /// DsmUniqueId, which is ullSourceId of every VDS_PATH_ID.
 pub fn dsm(host: &HostView) -> u64 {
     number(of(host, "dsm", ""))
