@@ -16,5 +16,7 @@ echo "== umpio's iSCSI target against libiscsi and qemu"
 tests/iscsi_target.sh
 echo "== the control surface, asked by SPDK's own client"
 tests/spdk_rpc.sh
+echo "== the control surface from the service to the paths, under I/O and over restarts"
+tests/control.sh
 echo "== umpio's iSCSI initiator against LIO"
 tests/lio.sh
