@@ -15,9 +15,9 @@ Examples:
   umpio demo --seconds 30 --policy least-queue-depth --report demo.html
   umpio demo --json | jq .miscompares
 
-Needs nothing but loopback: it starts its own target on free ports, opens one LUN over all of
-them, runs a verified mixed workload, cuts a nexus and brings it back, and changes the policy
-while I/O runs. Exit status: 0 nothing was lost and nothing was stale, 1 could not run,
+Needs nothing but loopback: it starts its own target on free ports, two of NVMe/TCP and two of
+iSCSI, opens one LUN over all of them, runs a verified mixed workload, cuts a nexus of each
+protocol and then all of one, brings them back, and changes the policy while I/O runs. Exit status: 0 nothing was lost and nothing was stale, 1 could not run,
 3 I/O errors or miscompares, 130 interrupted.";
 
 /// Shortest demo in which every part of the story has its time.

@@ -22,8 +22,9 @@ use crate::path::access::AccessState;
 use crate::transport::Driver;
 
 const NQN: &str = "nqn.2024-01.io.umpio:demo";
+const IQN: &str = "iqn.2024-01.io.umpio:demo";
 
-/// Addresses of the two portals: two networks, as far as loopback goes.
+/// Addresses of the two portals of each protocol: two networks, as far as loopback goes.
 const HOSTS: [&str; 2] = ["127.0.0.1", "127.0.0.2"];
 
 /// Runs the story, and tells how it ended.
@@ -32,7 +33,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
     let mut stop = Stop::catch().map_err(|e| CliError::new("cannot catch signals").got(e))?;
     let driver = Driver::from(args.transport);
     let target = Served::start(&ServeSpec {
-        portals: HOSTS.iter().map(|host| portal(host, driver)).collect(),
+        portals: portals(driver),
         lun: LunSpec {
             name: "memory".to_owned(),
             urls: vec!["mem:64M".to_owned()],
@@ -99,17 +100,22 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode, CliError> {
     Ok(exit)
 }
 
-fn portal(host: &str, driver: Driver) -> Listen {
-    Listen {
-        host: host.to_owned(),
-        port: 0,
-        protocol: Protocol::NvmeTcp,
-        nqn: NQN.to_owned(),
-        group: 1,
-        access: AccessState::Optimized,
-        congestion: None,
-        driver: Some(driver),
-    }
+/// Two portals of NVMe/TCP, then two of iSCSI (`story::ISCSI`).
+fn portals(driver: Driver) -> Vec<Listen> {
+    let protocols = [(Protocol::NvmeTcp, NQN), (Protocol::Iscsi(0), IQN)];
+    let all = protocols.into_iter().flat_map(|(protocol, name)| {
+        HOSTS.iter().zip(1..).map(move |(host, group)| Listen {
+            host: (*host).to_owned(),
+            port: 0,
+            protocol,
+            nqn: name.to_owned(),
+            group,
+            access: AccessState::Optimized,
+            congestion: None,
+            driver: Some(driver),
+        })
+    });
+    all.collect()
 }
 
 /// All sizes up to 128 KiB at any block, so that capsules, direct receives and splits all occur.
@@ -157,9 +163,17 @@ fn closing(r: &RunReport) -> String {
         count(r.rerouted),
         nanos(r.longest_stall_ns),
         counts.policy_changes,
-        shares.join(" and "),
+        listed(&shares),
     );
     wrap(&text, 78)
+}
+
+/// `a, b and c`.
+fn listed(parts: &[String]) -> String {
+    match parts {
+        [all @ .., last] if !all.is_empty() => format!("{} and {last}", all.join(", ")),
+        _ => parts.concat(),
+    }
 }
 
 /// Text in lines of at most `width` characters, indented like the report above it.

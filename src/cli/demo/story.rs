@@ -7,7 +7,7 @@ use crate::cli::drive::{Engine, Story};
 use crate::cli::report::DemoCounts;
 use crate::cli::report::timeline::{Event, EventKind};
 use crate::cli::target::serve::Served;
-use crate::front::nvme_tcp::Fault;
+use crate::front::fault::Fault;
 use crate::lun::policy::{Policy, PolicySpec};
 
 /// One thing that is done.
@@ -16,8 +16,14 @@ enum Act {
     /// Resets every connection of a portal and refuses new ones.
     Cut(usize),
     Restore(usize),
+    /// The same with every portal of iSCSI.
+    CutAll,
+    RestoreAll,
     Policy(PolicySpec),
 }
+
+/// The portals that speak iSCSI.
+pub const ISCSI: [usize; 2] = [2, 3];
 
 /// Longest time a nexus stays away.
 const OUTAGE_MAX: Duration = Duration::from_secs(1);
@@ -41,8 +47,8 @@ impl fmt::Debug for DemoStory<'_> {
 }
 
 impl<'a> DemoStory<'a> {
-    /// Each nexus is lost once while the other carries on, then the policy is changed and
-    /// changed back.
+    /// A nexus of each protocol is lost while the others carry on, then all of one protocol at once;
+    /// then the policy is changed and changed back.
     pub fn new(target: &'a Served, runtime: Duration, policy: PolicySpec) -> Self {
         let at = |percent: u32| runtime * percent / 100;
         let outage = (runtime / 8).min(OUTAGE_MAX);
@@ -53,12 +59,14 @@ impl<'a> DemoStory<'a> {
             lqd
         };
         let acts = vec![
-            (at(20), Act::Cut(1)),
-            (at(20) + outage, Act::Restore(1)),
-            (at(45), Act::Cut(0)),
-            (at(45) + outage, Act::Restore(0)),
-            (at(70), Act::Policy(other)),
-            (at(85), Act::Policy(policy)),
+            (at(15), Act::Cut(1)),
+            (at(15) + outage, Act::Restore(1)),
+            (at(35), Act::Cut(2)),
+            (at(35) + outage, Act::Restore(2)),
+            (at(55), Act::CutAll),
+            (at(55) + outage, Act::RestoreAll),
+            (at(78), Act::Policy(other)),
+            (at(90), Act::Policy(policy)),
         ];
         Self {
             target,
@@ -69,12 +77,16 @@ impl<'a> DemoStory<'a> {
         }
     }
 
+    fn cut(&mut self, portal: usize) {
+        self.target.set_fault(portal, Fault::Refuse(true));
+        self.target.set_fault(portal, Fault::Reset);
+        self.counts.cuts += 1;
+    }
+
     fn act(&mut self, act: Act, engine: &mut Engine) -> (EventKind, String) {
         match act {
             Act::Cut(portal) => {
-                self.target.set_fault(portal, Fault::Refuse(true));
-                self.target.set_fault(portal, Fault::Reset);
-                self.counts.cuts += 1;
+                self.cut(portal);
                 self.doing = format!("path {portal} is cut");
                 let text = "connections reset, new ones refused";
                 (
@@ -89,6 +101,21 @@ impl<'a> DemoStory<'a> {
                     EventKind::Restore,
                     format!("gave the nexus of path {portal} back"),
                 )
+            }
+            Act::CutAll => {
+                for portal in ISCSI {
+                    self.cut(portal);
+                }
+                self.doing = "all of iSCSI is cut".to_owned();
+                let text = "cut all nexuses of iSCSI: connections reset, new ones refused";
+                (EventKind::Cut, text.to_owned())
+            }
+            Act::RestoreAll => {
+                for portal in ISCSI {
+                    self.target.set_fault(portal, Fault::Refuse(false));
+                }
+                self.doing = "iSCSI may come back".to_owned();
+                (EventKind::Restore, "gave iSCSI back".to_owned())
             }
             Act::Policy(policy) => match engine.reactor.set_policy(engine.lun, policy) {
                 Ok(()) => {
@@ -111,8 +138,8 @@ impl Story for DemoStory<'_> {
             if at < when {
                 return;
             }
-            if let Act::Cut(_) = act {
-                // One nexus at a time: the other is on its way back, and the story waits.
+            if let Act::Cut(_) | Act::CutAll = act {
+                // One outage at a time: what was cut is on its way back, and the story waits.
                 if !engine.reactor.plane().all_joined(engine.lun) {
                     return;
                 }

@@ -191,11 +191,19 @@ pub fn path_label(url: &str) -> String {
     };
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let host = place.split_once('/').map_or(place, |(host, _)| host);
-    let place = if remote { host } else { place };
+    let place = match remote {
+        // NVMe/TCP goes without saying.
+        true if url.starts_with("iscsi:") => {
+            // Without the name and the secret before the host.
+            format!("iscsi {}", host.rsplit_once('@').map_or(host, |(_, h)| h))
+        }
+        true => host.to_owned(),
+        false => place.to_owned(),
+    };
     let source = query
         .split('&')
         .filter(|o| o.starts_with("src=") || o.starts_with("iface="));
-    source.fold(place.to_owned(), |label, o| format!("{label} {o}"))
+    source.fold(place, |label, o| format!("{label} {o}"))
 }
 
 /// One decimal is what a measurement is worth.

@@ -305,6 +305,10 @@ fn a_path_is_known_by_where_it_leads_and_where_it_sets_out() {
         label("nvme-tcp://10.0.0.1/nqn.x?hdgst=1&src=10.0.0.9&iface=eth0"),
         "10.0.0.1 src=10.0.0.9 iface=eth0"
     );
+    assert_eq!(
+        label("iscsi://me%***@10.0.0.1:3260/iqn.x/0?src=10.0.0.9"),
+        "iscsi 10.0.0.1:3260 src=10.0.0.9"
+    );
     assert_eq!(label("mem:64M"), "mem:64M");
     assert_eq!(label("file:/srv/a.img?direct=1"), "file:/srv/a.img");
 }
