@@ -2,7 +2,8 @@
 
 use super::iscsi_lane::Lane;
 use super::reason::DownReason;
-use crate::proto::iscsi::initiator::{ConnectionPolicy, MemberError, MemberInfo, MemberState};
+pub use crate::proto::iscsi::initiator::{ConnectionPolicy, MemberState};
+use crate::proto::iscsi::initiator::{MemberError, MemberInfo};
 
 /// A copied view of one session.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -9,9 +9,8 @@ use crate::control::view::{
     ChangeError, ConnectionState, ConnectionView, HostView, McsPolicy, SessionView, ids,
 };
 use crate::path::iscsi_session::{
-    ConnectionSetting, ConnectionStatus, SessionError, SessionStatus,
+    ConnectionPolicy, ConnectionSetting, ConnectionStatus, MemberState, SessionError, SessionStatus,
 };
-use crate::proto::iscsi::initiator::{ConnectionPolicy, MemberState};
 
 impl Registry {
     /// All sessions of all reactors.
