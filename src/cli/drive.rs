@@ -28,7 +28,8 @@ const NAP: Duration = Duration::from_millis(1);
 /// At the end: how long nothing at all may come back before what is outstanding is given up. More
 /// than a fence, a retry and a wait for a path take together.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
-/// The same after a signal.
+/// The same after a signal, where nothing is fenced: a fence opens by itself, and a write behind it that
+/// was left alone would be of unknown outcome.
 const DRAIN_INTERRUPTED: Duration = Duration::from_secs(5);
 /// I/Os that are named one by one.
 const NAMED_MAX: usize = 8;
@@ -306,9 +307,11 @@ impl Run {
             self.drain = (left, swept, now);
             return false;
         }
-        let limit = match self.interrupted {
-            true => DRAIN_INTERRUPTED,
-            false => DRAIN_MAX,
+        let fenced = engine.reactor.plane().channel(engine.lun).fence.occupants();
+        let limit = if self.interrupted && fenced == (0, 0) {
+            DRAIN_INTERRUPTED
+        } else {
+            DRAIN_MAX
         };
         if left == 0 || now.since(self.drain.2) < limit {
             return false;
