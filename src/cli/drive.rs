@@ -211,7 +211,7 @@ pub struct Run {
     next_sample: Time,
     next_live: Time,
     interrupted: bool,
-    /// How far the end of the run has come: outstanding, swept, and since when.
+    /// How far the end of the run has come: outstanding and fenced (added up), swept, and since when.
     drain: (u32, u64, Time),
     given_up: Vec<String>,
 }
@@ -299,16 +299,19 @@ impl Run {
 
     /// Nothing has come back for too long: what is outstanding is named, and given up.
     fn is_stuck(&mut self, engine: &mut Engine, now: Time) -> bool {
-        let (left, swept) = (
-            self.workload.outstanding(),
-            self.workload.sweep_progress().0,
-        );
-        if (left, swept) != (self.drain.0, self.drain.1) {
-            self.drain = (left, swept, now);
+        let left = self.workload.outstanding();
+        let (held, waiting) = {
+            let plane = engine.reactor.plane();
+            plane.channel(engine.lun).fence.occupants()
+        };
+        let fenced = (held + waiting) as u32;
+        // To come out of the fence is progress as well.
+        let stage = (left + fenced, self.workload.sweep_progress().0);
+        if stage != (self.drain.0, self.drain.1) {
+            self.drain = (stage.0, stage.1, now);
             return false;
         }
-        let fenced = engine.reactor.plane().channel(engine.lun).fence.occupants();
-        let limit = if self.interrupted && fenced == (0, 0) {
+        let limit = if self.interrupted && fenced == 0 {
             DRAIN_INTERRUPTED
         } else {
             DRAIN_MAX
