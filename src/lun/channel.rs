@@ -97,7 +97,7 @@ pub struct Channel {
     pub parked: VecDeque<Token>,
     /// The path chosen was full: routed again when something completes.
     pub backlog: VecDeque<Token>,
-    /// The target asked for a pause until then.
+    /// The target asked for a pause until then, or their blocks are in doubt and looked at again then.
     pub delayed: Vec<(Time, Token)>,
     pub fence: Fence,
     pub splits: Splits,

@@ -522,8 +522,11 @@ impl Plane {
         }
         match reason {
             ParkReason::QueueFull => channel.backlog.push_back(token),
-            ParkReason::NoPathNow | ParkReason::Busy | ParkReason::ForeignFence => {
-                channel.parked.push_back(token)
+            ParkReason::NoPathNow | ParkReason::Busy => channel.parked.push_back(token),
+            ParkReason::ForeignFence => {
+                let due = self.now + SWEEP;
+                channel.next_sweep = channel.next_sweep.min(due);
+                channel.delayed.push((due, token));
             }
         }
     }
@@ -603,11 +606,28 @@ impl Plane {
         self.channels[c].next_sweep = now + SWEEP;
         let mut i = 0;
         while i < self.channels[c].delayed.len() {
-            if self.channels[c].delayed[i].0 <= now {
-                let (_, token) = self.channels[c].delayed.swap_remove(i);
-                self.dispatch(token, None);
-            } else {
+            let channel = &mut self.channels[c];
+            let (due, token) = &channel.delayed[i];
+            if *due > now {
                 i += 1;
+                continue;
+            }
+            let overdue = token.give_up <= now;
+            // Other reactors do not tell when they have settled a doubt: it is looked at again.
+            if !overdue
+                && self.doubts.any()
+                && self.doubts.blocks(&channel.identity, &channel.name, token)
+            {
+                channel.delayed[i].0 = now + SWEEP;
+                i += 1;
+                continue;
+            }
+            let (_, mut token) = channel.delayed.swap_remove(i);
+            if overdue {
+                self.finish(token, Err(IoError::new(ErrorKind::NoPath)));
+            } else {
+                token.give_up = Time::NEVER;
+                self.dispatch(token, None);
             }
         }
         while let Some(at) = self.channels[c]
@@ -618,10 +638,6 @@ impl Plane {
             if let Some(token) = self.channels[c].parked.remove(at) {
                 self.finish(token, Err(IoError::new(ErrorKind::NoPath)));
             }
-        }
-        // Other reactors do not tell when they have settled a doubt.
-        if !self.channels[c].parked.is_empty() {
-            self.unpark(c);
         }
         if !self.channels[c].fence.is_idle() {
             let mut released = std::mem::take(&mut self.released);

@@ -215,7 +215,8 @@ fn blocks_in_doubt_wait_on_every_reactor_and_go_on_after_the_proof() {
     }
     assert!(done.is_empty(), "a late write may still come");
     let parked = p.status(lun).routes.parked;
-    assert!(parked[super::route::ParkReason::ForeignFence as usize] > 0);
+    let foreign = super::route::ParkReason::ForeignFence as usize;
+    assert_eq!(parked[foreign], 1, "however often it was looked at");
 
     other.settle(loss);
     for ms in 100..200 {
