@@ -11,6 +11,7 @@ use crate::base::sg::SgList;
 use crate::path::dialer::Dialer;
 use crate::path::local::{LocalDevice, LocalSpec};
 use crate::path::nvme_link::HostIdentity;
+use crate::path::state::State;
 use crate::path::url::PathSpec;
 use std::time::Duration;
 
@@ -155,6 +156,30 @@ fn another_identity_is_kept_out() {
     );
     let why = status.paths[1].reason.clone().unwrap();
     assert!(why.contains("another logical unit"), "{why}");
+}
+
+#[test]
+fn why_the_last_attempt_failed_is_known_while_the_next_one_runs() {
+    let mut p = plane();
+    let path = PathToOpen {
+        spec: PathSpec::parse("nvme-tcp://127.0.0.1:1/nqn.2026-01.x:y").unwrap(),
+        local: None,
+        weight: 0,
+    };
+    let lun = p.open("l", vec![path], None, LunSettings::default());
+    let (mut failed, mut retried) = (false, false);
+    for ms in 1..100_000 {
+        p.poll(Time::from_nanos(ms * 1_000_000));
+        let path = p.status(lun).paths.remove(0);
+        let why = path.reason.unwrap_or_default();
+        failed |= path.state == State::Backoff;
+        retried |= failed && path.state == State::Connecting;
+        assert!(!failed || why.contains("refused"), "{}: {why}", path.state);
+        if retried {
+            return;
+        }
+    }
+    panic!("no second attempt was seen, failed first: {failed}");
 }
 
 #[test]

@@ -95,6 +95,8 @@ impl Association {
         matches!(self.state, State::Draining | State::Stopped)
     }
 
+    /// Why it carries no I/O: what ended it, or the last attempt. None when it is up, and during the
+    /// first attempt.
     pub fn reason(&self) -> Option<&DownReason> {
         self.reason.as_ref()
     }
@@ -125,7 +127,11 @@ impl Association {
         );
         tracing::debug!(nexus = %self.nexus.key, from = %self.state, to = %next, reason = ?reason, "association");
         self.state = next;
-        self.reason = reason;
+        // While the next attempt runs, what ended the last one is still why there is no I/O here.
+        let trying = matches!(next, State::Connecting | State::LoggingIn);
+        if !trying || self.reason == Some(DownReason::NotTriedYet) {
+            self.reason = reason;
+        }
         self.since = now;
     }
 
