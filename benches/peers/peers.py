@@ -4,11 +4,13 @@
     benches/peers/peers.py --quick                     a first impression in a few minutes
     benches/peers/peers.py --json out.json             the whole table of docs/performance.md
     benches/peers/peers.py --only 'qd32-2rr' --runs 7    workloads whose name matches
+    benches/peers/peers.py --protocol iscsi            the same over iSCSI
     benches/peers/peers.py --list                      names of the workloads
 
 Peers: umpio bench -> umpio target, umpio bench -> SPDK nvmf_tgt, SPDK bdevperf -> each of these, and
-the yardstick, a bare-socket ceiling. SPDK is found by SPDK_DIR, a built source tree; without it the
-peers that need it are named as absent. PEER_PRELOAD names a library to preload into SPDK's programs,
+the yardstick, a bare-socket ceiling. Over iSCSI SPDK's halves are bdev_iscsi (one path) and iscsi_tgt;
+libiscsi's iscsi-perf (one path, reads) and umpio over NVMe/TCP stand beside them. SPDK is found by
+SPDK_DIR, a built source tree; without it the peers that need it are named as absent. PEER_PRELOAD names a library to preload into SPDK's programs,
 such as one that sets TCP_CONGESTION where the system's default is a pacing one.
 
 Targets run on CPU 0, initiators on CPU 1. Markdown goes to stdout, progress to stderr.
@@ -22,6 +24,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,7 +36,12 @@ import procs  # noqa: E402
 import report  # noqa: E402
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PEERS = ["yardstick", "spdk-spdk", "umpio-spdk", "spdk-umpio", "umpio-umpio"]
+PEERS = {
+    "nvme-tcp": ["yardstick", "spdk-spdk", "umpio-spdk", "spdk-umpio", "umpio-umpio"],
+    "iscsi": ["yardstick", "spdk-spdk", "libiscsi-spdk", "umpio-spdk", "spdk-umpio", "libiscsi-umpio", "umpio-umpio",
+              "umpio-nvme"],
+}
+SPDK_NEEDS = {"nvme-tcp": "nvmf_tgt", "iscsi": "iscsi_tgt"}
 
 
 class Workload(collections.namedtuple("Workload", "rw bs qd paths policy digest")):
@@ -43,7 +51,7 @@ class Workload(collections.namedtuple("Workload", "rw bs qd paths policy digest"
         return f"{self.rw}-{self.bs >> 10}k-qd{self.qd}-{paths}-{'ddgst' if self.digest else 'plain'}"
 
 
-def workloads(quick):
+def workloads(quick, protocol):
     small = itertools.product(["randread", "randwrite"], [4096], [1, 8, 32, 128])
     large = itertools.product(["read", "write"], [131072], [16])
     loads = list(itertools.chain(small, large))
@@ -52,11 +60,21 @@ def workloads(quick):
     if quick:
         loads = [("randread", 4096, 1), ("randread", 4096, 32), ("randwrite", 4096, 32), ("read", 131072, 16)]
         modes, digests = modes[:2], [False]
+    if protocol == "iscsi":
+        # Not every peer can be told which digests to negotiate.
+        digests = [False]
     return [Workload(*load, *mode, digest) for digest in digests for mode in modes for load in loads]
 
 
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+def can(peer, w, protocol):
+    """Whether a peer has what a workload needs: what it cannot do is left out of its column."""
+    initiator = peer.partition("-")[0]
+    alone = protocol == "iscsi" and initiator in ("spdk", "libiscsi")
+    return not (alone and w.paths > 1) and not (initiator == "libiscsi" and "write" in w.rw)
 
 
 def first_line(path, default="unknown"):
@@ -104,7 +122,7 @@ class Bench:
 
     def find_spdk(self):
         place = os.environ.get("SPDK_DIR")
-        wanted = ["build/bin/nvmf_tgt", "build/examples/bdevperf"]
+        wanted = [f"build/bin/{SPDK_NEEDS[self.args.protocol]}", "build/examples/bdevperf"]
         if not place:
             self.why_no_spdk = "SPDK_DIR is not set; it names a built SPDK source tree"
             return None
@@ -118,6 +136,8 @@ class Bench:
         try:
             if "spdk" in (initiator, target) and not self.spdk:
                 raise procs.Failed(self.why_no_spdk)
+            if initiator == "libiscsi" and not shutil.which("iscsi-perf"):
+                raise procs.Failed("iscsi-perf is not installed (Debian: libiscsi-bin)")
             if target not in self.targets:
                 self.targets[target] = self.start(target)
             return True
@@ -127,9 +147,11 @@ class Bench:
 
     def start(self, target):
         if target == "spdk":
-            t = procs.spdk_target(self.spdk, self.args.lun_mib)
+            make = procs.spdk_nvmf_target if self.args.protocol == "nvme-tcp" else procs.spdk_iscsi_target
+            t = make(self.spdk, self.args.lun_mib)
         else:
-            t = procs.umpio_target(self.umpio, self.args.cc, self.args.lun_mib)
+            protocol = "nvme-tcp" if target == "nvme" else self.args.protocol
+            t = procs.umpio_target(self.umpio, protocol, self.args.cc, self.args.lun_mib)
             if t.cc is None and self.args.cc:
                 self.warnings.append("umpio target takes no cc= in --listen: it sends with the system's congestion control")
         t.pause()
@@ -152,6 +174,8 @@ class Bench:
                 run = procs.yardstick(self.yardstick, w, cc, self.args.lun_mib, seconds)
             elif initiator == "umpio":
                 run = procs.umpio_bench(self.umpio, w, target, cc, seconds)
+            elif initiator == "libiscsi":
+                run = procs.iscsi_perf(w, target, seconds)
             else:
                 run = procs.bdevperf(self.spdk, w, target, seconds)
         except (procs.Failed, subprocess.TimeoutExpired, OSError) as e:
@@ -173,10 +197,11 @@ class Bench:
         return min(good, key=lambda r: r["others_cores"] + r["steal_cores"])
 
     def workload(self, w):
-        runs = {p: [] for p in self.peers}
+        peers = [p for p in self.peers if can(p, w, self.args.protocol)]
+        runs = {p: [] for p in peers}
         for n in range(self.args.runs):
             # Every round in the same order: A B C, A B C. Drift then falls on all alike.
-            for p in self.peers:
+            for p in peers:
                 run = self.measure_quietly(p, w)
                 runs[p].append(run)
                 said = run.get("error") or f"{run['iops'] / 1e3:8.1f} k/s  {run['mean_ns'] / 1e3:7.1f} us"
@@ -197,10 +222,11 @@ def wait_for_quiet(seconds):
 def conditions(args, bench):
     model = next((l.split(":", 1)[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "unknown")
     if bench.spdk:
-        spdk = output([f"{bench.spdk}/build/bin/nvmf_tgt", "--version"]) or "present, version unknown"
+        spdk = output([f"{bench.spdk}/build/bin/{SPDK_NEEDS[args.protocol]}", "--version"]) or "present, version unknown"
     else:
         spdk = "absent"
     return {
+        "protocol": args.protocol,
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "umpio": output(["git", "describe", "--always", "--dirty"]) or "unknown",
         "SPDK": spdk,
@@ -218,7 +244,8 @@ def parse():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--quick", action="store_true", help="a few workloads, no digests, 1 path and 2 round robin")
     p.add_argument("--only", metavar="REGEX", help="only workloads whose name matches")
-    p.add_argument("--peers", type=lambda t: t.split(","), default=PEERS, metavar="A,B", help=",".join(PEERS))
+    p.add_argument("--protocol", choices=list(PEERS), default="nvme-tcp", help="of the paths (nvme-tcp)")
+    p.add_argument("--peers", type=lambda t: t.split(","), metavar="A,B", help="only these; --list names them")
     p.add_argument("--runs", type=int, default=5, help="of each peer and workload (5)")
     p.add_argument("--seconds", type=float, default=2.0, help="measured in a run; SPDK takes whole ones (2)")
     p.add_argument("--repeats", type=int, default=2, help="repeat a run that others disturbed, at most N times (2)")
@@ -229,16 +256,19 @@ def parse():
     p.add_argument("--no-build", dest="build", action="store_false", help="take the binaries UMPIO and YARDSTICK name")
     p.add_argument("--list", action="store_true", help="name the workloads and end")
     args = p.parse_args()
-    if unknown := [x for x in args.peers if x not in PEERS]:
-        p.error(f"unknown peers {unknown}; known are {', '.join(PEERS)}")
+    known = PEERS[args.protocol]
+    args.peers = args.peers or known
+    if unknown := [x for x in args.peers if x not in known]:
+        p.error(f"unknown peers {unknown}; known are {', '.join(known)}")
     return args
 
 
 def main():
     args = parse()
-    chosen = [w for w in workloads(args.quick) if not args.only or re.search(args.only, w.name)]
+    chosen = [w for w in workloads(args.quick, args.protocol) if not args.only or re.search(args.only, w.name)]
     if args.list or not chosen:
         print("\n".join(w.name for w in chosen) or "no workload matches")
+        print(f"peers: {','.join(args.peers)}", file=sys.stderr)
         return 0 if chosen else 2
     # So that a terminated session stops its targets too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))

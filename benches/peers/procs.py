@@ -11,6 +11,7 @@ import time
 
 TARGET_CPU, INITIATOR_CPU = 0, 1
 NQN = "nqn.2026-01.lab.umpio:peers"
+IQN = "iqn.2026-01.lab.umpio:peers"
 HOST = "127.0.0.1"
 PATIENCE = 30.0
 
@@ -81,7 +82,8 @@ class Target:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE if env is None else err, stderr=err, env=env)
         self.ports = []
-        self.nqn = NQN
+        # One a portal, as umpio and libiscsi take them, without a query.
+        self.urls = []
 
     @property
     def pid(self):
@@ -153,10 +155,11 @@ class Rpc:
             return answer["result"]
 
 
-def umpio_target(binary, cc, lun_mib):
+def umpio_target(binary, protocol, cc, lun_mib):
     """umpio's own target with two portals; says whether it could be told the congestion control."""
+    name = {"nvme-tcp": NQN, "iscsi": IQN}[protocol]
     for query in ([f"?cc={cc}", ""] if cc else [""]):
-        listen = f"nvme-tcp://{HOST}:0/{NQN}{query}"
+        listen = f"{protocol}://{HOST}:0/{name}{query}"
         argv = [binary, "target", "--listen", listen, "--listen", listen, "--backing", f"mem:{lun_mib}M",
                 "--cpu", str(TARGET_CPU), "--json"]
         t = Target("umpio", argv)
@@ -164,6 +167,7 @@ def umpio_target(binary, cc, lun_mib):
         if line.strip():
             urls = json.loads(line)["listening"]
             t.ports = [int(re.search(r":(\d+)/", u).group(1)) for u in urls]
+            t.urls = [f"{protocol}://{HOST}:{port}/{name}{'/0' if protocol == 'iscsi' else ''}" for port in t.ports]
             t.cc = cc if query else None
             return t
         t.stop()
@@ -177,13 +181,22 @@ def spdk_env():
     return env
 
 
-def spdk_target(spdk, lun_mib):
-    sock = tempfile.mktemp(prefix="peers-nvmf-", suffix=".sock")
-    argv = [f"{spdk}/build/bin/nvmf_tgt", "-m", hex(1 << TARGET_CPU), "--no-huge", "-s", "1024", "-u",
+def spdk_program(spdk, name):
+    """One of SPDK's targets on the target's core, and its RPC."""
+    sock = tempfile.mktemp(prefix=f"peers-{name}-", suffix=".sock")
+    argv = [f"{spdk}/build/bin/{name}", "-m", hex(1 << TARGET_CPU), "--no-huge", "-s", "1024", "-u",
             "--disable-cpumask-locks", "-r", sock]
-    t = Target("spdk", argv, spdk_env())
+    t = Target(name, argv, spdk_env())
     try:
-        rpc = Rpc(sock, t.process, t.log)
+        return t, Rpc(sock, t.process, t.log)
+    except BaseException:
+        t.stop()
+        raise
+
+
+def spdk_nvmf_target(spdk, lun_mib):
+    t, rpc = spdk_program(spdk, "nvmf_tgt")
+    try:
         rpc.call("nvmf_create_transport", {"trtype": "TCP", "in_capsule_data_size": 4096})
         rpc.call("bdev_malloc_create", {"name": "d0", "num_blocks": lun_mib << 11, "block_size": 512})
         rpc.call("nvmf_create_subsystem", {
@@ -196,6 +209,25 @@ def spdk_target(spdk, lun_mib):
     except BaseException:
         t.stop()
         raise
+    t.urls = [f"nvme-tcp://{HOST}:{port}/{NQN}" for port in t.ports]
+    return t
+
+
+def spdk_iscsi_target(spdk, lun_mib):
+    t, rpc = spdk_program(spdk, "iscsi_tgt")
+    try:
+        rpc.call("bdev_malloc_create", {"name": "d0", "num_blocks": lun_mib << 11, "block_size": 512})
+        t.ports = [free_port(), free_port()]
+        portals = [{"host": HOST, "port": str(port)} for port in t.ports]
+        rpc.call("iscsi_create_portal_group", {"tag": 1, "portals": portals})
+        rpc.call("iscsi_create_initiator_group", {"tag": 1, "initiators": ["ANY"], "netmasks": ["ANY"]})
+        rpc.call("iscsi_create_target_node", {
+            "name": IQN, "alias_name": "peers", "pg_ig_maps": [{"pg_tag": 1, "ig_tag": 1}],
+            "luns": [{"bdev_name": "d0", "lun_id": 0}], "queue_depth": 128, "disable_chap": True})
+    except BaseException:
+        t.stop()
+        raise
+    t.urls = [f"iscsi://{HOST}:{port}/{IQN}/0" for port in t.ports]
     return t
 
 
@@ -219,8 +251,8 @@ def umpio_bench(binary, w, target, cc, seconds):
     options = "&".join(([f"cc={cc}"] if cc else []) + (["ddgst=1"] if w.digest else []))
     argv = [binary, "bench", "--json", "--destroy", "--rw", w.rw, "--bs", str(w.bs), "--iodepth", str(w.qd),
             "--runtime", str(seconds), "--warmup", f"{int(seconds * 100)}ms", "--cpu", str(INITIATOR_CPU)]
-    for port in target.ports[:w.paths]:
-        argv += ["--path", f"nvme-tcp://{HOST}:{port}/{target.nqn}?{options}"]
+    for url in target.urls[:w.paths]:
+        argv += ["--path", f"{url}?{options}"]
     if w.paths > 1:
         argv += ["--policy", {"rr": "round-robin", "lqd": "least-queue-depth"}[w.policy]]
     r = run_json(argv, seconds * 1.1)
@@ -232,14 +264,35 @@ def umpio_bench(binary, w, target, cc, seconds):
             "busy_ns_per_io": r["busy_ns_per_io"]}
 
 
+def iscsi_perf(w, target, seconds):
+    """libiscsi's own load: reads only, one connection; says no latency, so the mean is taken from the rate."""
+    argv = ["taskset", "-c", str(INITIATOR_CPU), "iscsi-perf", "-m", str(w.qd), "-b", str(w.bs // 512),
+            "-t", str(max(1, round(seconds)))]
+    argv += ["-r", target.urls[0]] if w.rw.startswith("rand") else [target.urls[0]]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds + PATIENCE)
+    said = re.findall(r"iops average (\d+)", done.stdout)
+    if done.returncode or not said:
+        raise Failed(f"iscsi-perf exited {done.returncode}: {(done.stderr or done.stdout)[-300:]}")
+    iops = int(said[-1])
+    return {"iops": iops, "mean_ns": w.qd * 1e9 / iops, "p99_ns": None}
+
+
+def bdevperf_iscsi_config(target):
+    bdev = {"name": "N0n1", "url": target.urls[0], "initiator_iqn": f"{IQN}.initiator"}
+    config = [{"method": "bdev_iscsi_create", "params": bdev}, {"method": "bdev_wait_for_examine"}]
+    return {"subsystems": [{"subsystem": "bdev", "config": config}]}
+
+
 def bdevperf_config(w, target):
+    if target.urls[0].startswith("iscsi:"):
+        return bdevperf_iscsi_config(target)
     selector = {"rr": {"selector": "round_robin", "rr_min_io": 1}, "lqd": {"selector": "queue_depth"}}
     policy = {"policy": "active_active", **selector[w.policy]} if w.paths > 1 else {"policy": "active_passive"}
     config = [{"method": "bdev_nvme_set_options", "params": {"keep_alive_timeout_ms": 10000}}]
     for port in target.ports[:w.paths]:
         config.append({"method": "bdev_nvme_attach_controller", "params": {
             "name": "N0", "trtype": "tcp", "adrfam": "ipv4", "traddr": HOST, "trsvcid": str(port),
-            "subnqn": target.nqn, "multipath": "multipath", "ddgst": w.digest}})
+            "subnqn": NQN, "multipath": "multipath", "ddgst": w.digest}})
     config.append({"method": "bdev_nvme_set_multipath_policy", "params": {"name": "N0n1", **policy}})
     config.append({"method": "bdev_wait_for_examine"})
     return {"subsystems": [{"subsystem": "bdev", "config": config}]}

@@ -10,6 +10,10 @@ RATIOS = [
     ("busy of these", "umpio-spdk", "spdk-spdk", "busy_ns_per_io"),
     ("umpio→umpio / SPDK→SPDK", "umpio-umpio", "spdk-spdk", "iops"),
     ("umpio→umpio / SPDK→umpio", "umpio-umpio", "spdk-umpio", "iops"),
+    ("busy of these two", "umpio-umpio", "spdk-umpio", "busy_ns_per_io"),
+    ("umpio→SPDK / iscsi-perf→SPDK", "umpio-spdk", "libiscsi-spdk", "iops"),
+    ("umpio→umpio / iscsi-perf→umpio", "umpio-umpio", "libiscsi-umpio", "iops"),
+    ("umpio→umpio / NVMe/TCP", "umpio-umpio", "umpio-nvme", "iops"),
     ("umpio→umpio / yardstick", "umpio-umpio", "yardstick", "iops"),
 ]
 
@@ -19,6 +23,9 @@ TITLES = {
     "umpio-spdk": "umpio→SPDK",
     "spdk-umpio": "SPDK→umpio",
     "umpio-umpio": "umpio→umpio",
+    "libiscsi-spdk": "iscsi-perf→SPDK",
+    "libiscsi-umpio": "iscsi-perf→umpio",
+    "umpio-nvme": "umpio→umpio NVMe/TCP",
 }
 
 
