@@ -28,7 +28,7 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
         "declares view_of, whose contract its caller signs",
     ),
     (
-        "src/lun/plane.rs",
+        "src/lun/plane/outcome.rs",
         "signs that contract where a request is split",
     ),
 ];
