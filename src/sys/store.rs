@@ -8,6 +8,9 @@
 //! - x86-64: `rep movsb` / `rep stosb` in inline assembly, which the compiler must take for a
 //!   series of relaxed byte accesses. Measured on an AMD EPYC with FSRM against `memcpy`: 4 KiB
 //!   74 ns to 73 ns, 128 KiB 3.1 µs to 3.1 µs, 512 B 62 ns to 15 ns (the start-up cost of `rep`).
+//!   What goes into a store larger than the caches is written past them: the line that a plain store
+//!   would first fetch is overwritten whole. 4 KiB into a random place of 64 MiB 907 ns to 592 ns, of
+//!   512 MiB 1360 ns to 898 ns, of 16 MiB 434 ns to 544 ns (medians of 7, busy machine).
 //! - elsewhere: relaxed atomic words. They were not taken for x86-64 since the compiler does not
 //!   vectorise atomics: 4 KiB took 153 ns.
 #![allow(unsafe_code)]
@@ -23,6 +26,12 @@ const RELEASE_MIN: usize = 64 * 1024;
 /// Size of the pages the release is aligned to. Larger system pages only make `madvise` refuse,
 /// after which zeros are written.
 const PAGE: usize = 4096;
+/// Stores up to this size ask for huge pages: one fault and one TLB entry then stand for 2 MiB, but
+/// a single block that is written takes as much. A larger store is likely to be thin on purpose.
+const HUGE_MAX: usize = 1 << 30;
+/// From this size on a store does not fit into the caches of common processors, and what is written
+/// goes past them.
+const STREAM_MIN: usize = 32 << 20;
 /// Bytes compared at a time.
 const COMPARE_STEP: usize = 512;
 
@@ -65,6 +74,11 @@ impl Store {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(raw.cast::<u8>()).expect("mmap gives no null without MAP_FIXED");
+        if len <= HUGE_MAX {
+            // SAFETY: advice about the whole of the mapping just made; that it is refused (no huge
+            // pages in this kernel) changes nothing.
+            unsafe { libc::madvise(raw, len, libc::MADV_HUGEPAGE) };
+        }
         Ok(Arc::new(Self {
             base,
             len,
@@ -103,7 +117,13 @@ impl Store {
     pub fn write(&self, offset: u64, data: &[u8]) {
         let to = self.at(offset, data.len());
         // SAFETY: as in `read`, the other way round.
-        unsafe { raw::copy_in(data.as_ptr(), to, data.len()) };
+        unsafe {
+            if self.len >= STREAM_MIN {
+                raw::stream_in(data.as_ptr(), to, data.len());
+            } else {
+                raw::copy_in(data.as_ptr(), to, data.len());
+            }
+        }
     }
 
     /// Makes `len` bytes from `offset` read as zeros. Whole pages of a large range go back to the
@@ -207,6 +227,44 @@ mod raw {
         unsafe { copy_out(from, to, n) };
     }
 
+    /// As `copy_in`, past the caches. Seen by others when it returns, as any store.
+    pub(super) unsafe fn stream_in(from: *const u8, to: *mut u8, n: usize) {
+        const STEP: usize = 64;
+        // Blocks of a unit are whole lines; anything else is not worth a second way.
+        if n == 0 || !n.is_multiple_of(STEP) || to.align_offset(16) != 0 {
+            // SAFETY: the caller's promise.
+            return unsafe { copy_in(from, to, n) };
+        }
+        // SAFETY: reads and writes `n` valid bytes, a multiple of what a round takes, of which there
+        // is one at least; `movntps` has its alignment. The fence orders these stores before later ones.
+        unsafe {
+            asm!(
+                "2:",
+                "movups {a}, [{from}]",
+                "movups {b}, [{from} + 16]",
+                "movups {c}, [{from} + 32]",
+                "movups {d}, [{from} + 48]",
+                "movntps [{to}], {a}",
+                "movntps [{to} + 16], {b}",
+                "movntps [{to} + 32], {c}",
+                "movntps [{to} + 48], {d}",
+                "add {from}, 64",
+                "add {to}, 64",
+                "sub {left}, 64",
+                "jnz 2b",
+                "sfence",
+                from = inout(reg) from => _,
+                to = inout(reg) to => _,
+                left = inout(reg) n => _,
+                a = out(xmm_reg) _,
+                b = out(xmm_reg) _,
+                c = out(xmm_reg) _,
+                d = out(xmm_reg) _,
+                options(nostack),
+            );
+        }
+    }
+
     pub(super) unsafe fn fill_zero(to: *mut u8, n: usize) {
         // SAFETY: writes `n` valid bytes at `to`.
         unsafe {
@@ -259,6 +317,11 @@ mod raw {
         );
     }
 
+    pub(super) unsafe fn stream_in(from: *const u8, to: *mut u8, n: usize) {
+        // SAFETY: the caller's promise; this processor has no portable way past its caches.
+        unsafe { copy_in(from, to, n) };
+    }
+
     pub(super) unsafe fn fill_zero(to: *mut u8, n: usize) {
         cover(
             to,
@@ -286,7 +349,31 @@ mod tests {
 
     #[test]
     fn odd_ranges_are_copied_exactly() {
-        let s = Store::new(8192).expect("mapping");
+        for size in [8192, STREAM_MIN as u64] {
+            odd_ranges(&Store::new(size).expect("mapping"));
+        }
+    }
+
+    fn odd_ranges(s: &Store) {
+        let block: Vec<u8> = (0..1024u32).map(|n| n as u8).collect();
+        let mut back = vec![0; 1026];
+        for (at, from, len) in [
+            (512, 0, 512),
+            (512, 1, 1022),
+            (1024, 3, 64),
+            (16, 5, 128),
+            (8, 0, 64),
+        ] {
+            s.zero(0, 2048);
+            s.write(at, &block[from..from + len]);
+            s.read(at - 1, &mut back[..len + 2]);
+            assert_eq!((back[0], back[len + 1]), (0, 0), "{len} bytes at {at}");
+            assert_eq!(
+                back[1..=len],
+                block[from..from + len],
+                "{len} bytes at {at}"
+            );
+        }
         let data: Vec<u8> = (1..=97).collect();
         s.write(4093, &data);
         let mut back = vec![0xEE; 101];
