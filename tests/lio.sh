@@ -3,57 +3,17 @@
 # portal groups, digests, CHAP right and wrong, R2T-heavy settings, ALUA changes under I/O, a group
 # lost and back. The kernel runs in a machine of its own (tests/lab); about three minutes.
 #
-#   tests/lio.sh                the story; $UMPIO is the binary (target/release/umpio)
-#
-# $UMPIO_LAB keeps the built lab; $UMPIO_LAB_REQUIRED=1 makes a skip a failure.
+#   tests/lio.sh                the story; tests/lab/story.sh says what the environment changes
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-here=tests/lab
-UMPIO=${UMPIO:-target/release/umpio}
-export UMPIO_LAB=${UMPIO_LAB:-target/lab}
-export PYTHONDONTWRITEBYTECODE=1
-passed=0 failed=0 run='' bench=''
+peer=LIO
 iqn=iqn.2026-01.dev.umpio:lab
+# shellcheck source=tests/lab/story.sh
+. tests/lab/story.sh
 
-finish() {
-    [ -z "$bench" ] || kill "$bench" 2>/dev/null
-    if [ -n "$run" ]; then
-        python3 "$here"/vm.py stop "$run"
-        if [ "$failed" -gt 0 ]; then echo "kept for a look: $run"; else rm -rf "$run"; fi
-    fi
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-pass() { passed=$((passed + 1)); echo "PASS $1: $2"; }
-fail() { failed=$((failed + 1)); echo "FAIL $1: $2"; }
-close() {
-    echo "$passed passed, $failed failed"
-    [ "$failed" -eq 0 ]
-    exit
-}
-skip() {
-    if [ -n "${UMPIO_LAB_REQUIRED:-}" ]; then
-        fail "LIO" "cannot be skipped here, but: $1"
-        close
-    fi
-    echo "SKIPPED: LIO was not tested: $1"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
-}
-guest() { python3 "$here"/vm.py tell "$run" "$*"; }
-change() { guest "$2" || fail "$1" "the lab could not do it"; } # change WHAT COMMANDS
-
-[ -x "$UMPIO" ] || { echo "no $UMPIO: cargo build --release"; exit 2; }
-command -v python3 >/dev/null || skip "python3 is not installed"
-python3 "$here"/build.py
-case $? in
-0) ;;
-75) skip "this host cannot build the lab (see above)" ;;
-*) fail "the lab's build" "see above"; close ;;
-esac
-run=$(mktemp -d)
-ports=$(python3 "$here"/vm.py start "$run") || { fail "the lab's machine" "did not start"; close; }
+needs_umpio
+lab_build build.py
+lab_start
 read -r _ _ p1 p2 <<<"$ports"
 pass "boot" "LIO on 127.0.0.1 ports $p1 and $p2"
 
@@ -68,13 +28,13 @@ start_bench() {
     timeout -k 90 $((seconds + 120)) "$UMPIO" bench "$@" --policy round_robin_with_subset \
         --rw randrw --bs "$bs" --iodepth 8 --runtime "$seconds" --verify --destroy --json \
         </dev/null >"$run/report" 2>"$run/progress" &
-    bench=$!
+    child=$!
 }
 # end_bench LABEL CONDITION [STATUS]
 end_bench() {
     local status=0 said
-    wait "$bench" || status=$?
-    bench=''
+    wait "$child" || status=$?
+    child=''
     if said=$(python3 "$here"/figures.py "$run/report" "$2" 2>&1) && [ $status -eq "${3:-0}" ]; then
         pass "$1" "$said"
     else
@@ -83,7 +43,7 @@ end_bench() {
     fi
 }
 stop_bench() { # a bench whose story is told: it is interrupted, reports and exits with 130
-    kill -TERM "$bench"
+    kill -TERM "$child"
     end_bench "$1" "$2" 130
 }
 clean='errors == 0 and miscompares == 0 and len(ios) == 2'
@@ -92,32 +52,21 @@ clean='errors == 0 and miscompares == 0 and len(ios) == 2'
 moved() {
     guest "cat /sys/kernel/config/target/core/fileio_0/disk/statistics/scsi_lu/num_cmds" | tr -dc '0-9'
 }
-flows() { # flows LABEL: commands reach the device now, with the bench running
-    local before now=0 until=$((SECONDS + 20))
-    before=$(moved)
-    while [ "$SECONDS" -lt "$until" ]; do
-        sleep 0.3
-        now=$(moved)
-        kill -0 "$bench" 2>/dev/null || { fail "$1" "the bench ended before this was looked at"; return; }
-        if [ "$now" -gt $((before + 20)) ]; then
-            pass "$1" "$((now - before)) commands more at the device"
-            return
-        fi
-    done
-    fail "$1" "no I/O in 20 s"
+flowed() { # flowed BEFORE: more commands have reached the device since
+    local now
+    kill -0 "$child" 2>/dev/null || { echo "the bench ended before this was looked at"; return 1; }
+    now=$(moved)
+    echo "$((now - $1)) commands more at the device"
+    [ "$now" -gt $(($1 + 20)) ]
 }
-joined() { # joined GROUP: waits until a connection to that group is established
-    local until=$((SECONDS + 30)) count=0
-    while [ "$SECONDS" -lt "$until" ]; do
-        count=$(guest lio connections | awk -v g="$1" '$2 == g {print $3}')
-        if [ "${count:-0}" -ge 1 ]; then
-            pass "group $1 has a session again" "$count connections"
-            return
-        fi
-        sleep 0.3
-    done
-    fail "group $1 has a session again" "none after 30 s"
+flows() { awaits "$1" flowed "$(moved)"; } # flows LABEL: commands reach the device now, with the bench running
+connected() {
+    local count
+    count=$(guest lio connections | awk -v g="$1" '$2 == g {print $3}')
+    echo "${count:-0} connections"
+    [ "${count:-0}" -ge 1 ]
 }
+joined() { awaits "group $1 has a session again" connected "$1"; } # joined GROUP
 
 echo "== verified I/O over both groups"
 digests='?header_digest=crc32c&data_digest=crc32c'
@@ -131,11 +80,11 @@ done
 
 echo "== a session of three connections"
 three="iscsi://127.0.0.1:$p1/$iqn/0?conn=127.0.0.1:$p1&conn=127.0.0.1:$p1"
-start_bench 512,4k,64k 5 --path "$three"
-sleep 2
-count=$(guest lio connections | awk '$2 == 1 {print $3}')
-if [ "${count:-0}" -eq 3 ]; then pass "three connections" "as the kernel counts them"; else fail "three connections" "${count:-0}"; fi
-end_bench "randrw over three connections" 'errors == 0 and miscompares == 0 and len(ios) == 1'
+start_bench 512,4k,64k 600 --path "$three"
+three_there() { [ "$(guest lio connections | awk '$2 == 1 {print $3}')" -eq 3 ] && echo "as the kernel counts them"; }
+awaits "three connections" three_there
+kill -TERM "$child"
+end_bench "randrw over three connections" 'errors == 0 and miscompares == 0 and len(ios) == 1' 130
 
 echo "== settings that need R2T, and ones that need none"
 settings() { change "settings" "$(for g in 1 2; do for kv in "$@"; do printf 'lio set %s %s %s; ' $g "${kv%=*}" "${kv#*=}"; done; done)"; }

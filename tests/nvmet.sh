@@ -6,66 +6,22 @@
 #   tests/nvmet.sh              the story; $UMPIO is the binary (target/release/umpio)
 #   tests/nvmet.sh --selftest   the lab itself, asked by a client that is not umpio
 #
-# $UMPIO_LAB keeps the built lab, $UMPIO_BENCH_ARGS goes to every bench,
-# $UMPIO_LAB_REQUIRED=1 makes a skip a failure.
+# $UMPIO_BENCH_ARGS goes to every bench; tests/lab/story.sh says what else the environment changes.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
-here=tests/lab
-UMPIO=${UMPIO:-target/release/umpio}
-export UMPIO_LAB=${UMPIO_LAB:-target/lab}
-export PYTHONDONTWRITEBYTECODE=1
-passed=0 failed=0 run='' bench=''
-
-finish() {
-    [ -z "$bench" ] || kill "$bench" 2>/dev/null
-    if [ -n "$run" ]; then
-        python3 "$here"/vm.py stop "$run"
-        if [ "$failed" -gt 0 ]; then echo "kept for a look: $run"; else rm -rf "$run"; fi
-    fi
-}
-trap finish EXIT
-trap 'exit 130' INT TERM
-
-pass() { passed=$((passed + 1)); echo "PASS $1: $2"; }
-fail() { failed=$((failed + 1)); echo "FAIL $1: $2"; }
-# judge LABEL COMMAND...: passes when the command does; what it prints are the figures
-judge() {
-    local label=$1 said
-    shift
-    if said=$("$@" 2>&1); then pass "$label" "$said"; else fail "$label" "$said"; fi
-}
-close() {
-    echo "$passed passed, $failed failed"
-    [ "$failed" -eq 0 ]
-    exit
-}
-skip() {
-    if [ -n "${UMPIO_LAB_REQUIRED:-}" ]; then
-        fail "kernel nvmet" "cannot be skipped here, but: $1"
-        close
-    fi
-    echo "SKIPPED: kernel nvmet was not tested: $1"
-    echo "0 passed, 0 failed, 1 skipped"
-    exit 0
-}
+peer="the kernel's nvmet"
+# shellcheck source=tests/lab/story.sh
+. tests/lab/story.sh
 
 lab() { python3 "$here"/vm.py tell "$run" "lab $*"; }
-# In the guest's time; for a whole change one call, so that its parts come close together.
-guest() { python3 "$here"/vm.py tell "$run" "$*"; }
 
 # ---- the lab -------------------------------------------------------------------------------
-[ "${1:-}" = --selftest ] || [ -x "$UMPIO" ] || { echo "no $UMPIO: cargo build --release"; exit 2; }
+[ "${1:-}" = --selftest ] || needs_umpio
 began=$SECONDS
-command -v python3 >/dev/null || skip "python3 is not installed"
-python3 "$here"/build.py
-case $? in
-0) echo "lab in $UMPIO_LAB ($((SECONDS - began)) s)" ;;
-75) skip "this host cannot build the lab (see above)" ;;
-*) fail "the lab's build" "see above"; close ;;
-esac
-run=$(mktemp -d)
+lab_build build.py
+echo "lab in $UMPIO_LAB ($((SECONDS - began)) s)"
 began=$SECONDS
-ports=$(python3 "$here"/vm.py start "$run") || { fail "the lab's machine" "did not start"; close; }
+lab_start
 read -r p1 p2 _ <<<"$ports"
 pass "boot" "nvmet on 127.0.0.1 ports $p1 and $p2 after $((SECONDS - began)) s: \
 $(tr -d '\r' <"$run/console.log" | grep LAB-READY)"
@@ -151,14 +107,14 @@ start_bench() {
     timeout -k 90 $(($3 + 120)) "$UMPIO" bench $(paths "$1") --policy round_robin_with_subset \
         --rw randrw --bs "$2" --iodepth 8 --runtime "$3" --verify --destroy --json \
         ${UMPIO_BENCH_ARGS:-} </dev/null >"$run/report" 2>"$run/progress" &
-    bench=$!
+    child=$!
 }
 # end_bench LABEL CONDITION [STATUS]: waits for it; that exit status and a report that meets the
 # condition
 end_bench() {
     local status=0 said
-    wait "$bench" || status=$?
-    bench=''
+    wait "$child" || status=$?
+    child=''
     if said=$(python3 "$here"/figures.py "$run/report" "$2" 2>&1) && [ $status -eq "${3:-0}" ]; then
         pass "$1" "$said"
     else
@@ -169,7 +125,7 @@ end_bench() {
 # stop_bench LABEL CONDITION: the same for a bench whose story is told, however long that took: it
 # is interrupted, reports, and exits with 130
 stop_bench() {
-    kill -TERM "$bench"
+    kill -TERM "$child"
     end_bench "$1" "$2" 130
 }
 clean='errors == 0 and miscompares == 0 and len(ios) == 2'
@@ -183,7 +139,7 @@ flows() {
     while [ "$SECONDS" -lt "$until" ]; do
         sleep 0.3
         now=$(moved_bytes)
-        if ! kill -0 "$bench" 2>/dev/null; then
+        if ! kill -0 "$child" 2>/dev/null; then
             fail "$1" "the bench ended before this was looked at"
             return
         fi

@@ -3,7 +3,7 @@
 # and a Debian with python3. The machines of the lab come as Debian packages, unpacked under
 # target/lab (or $UMPIO_LAB): nothing is installed for them, so the host's qemu does not matter.
 # Where something cannot be had the suite says SKIPPED; UMPIO_LAB_REQUIRED=1 makes that a failure.
-# About ten minutes. Not part of it, to be run by hand: tests/open_iscsi.sh (Linux's own initiator).
+# About fifteen minutes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 echo "== the lab itself, asked by a client that is not umpio"
@@ -20,3 +20,5 @@ echo "== the control surface from the service to the paths, under I/O and over r
 tests/control.sh
 echo "== umpio's iSCSI initiator against LIO"
 tests/lio.sh
+echo "== umpio's iSCSI target against open-iscsi and dm-multipath"
+tests/open_iscsi.sh

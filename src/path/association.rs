@@ -16,7 +16,7 @@ use super::unit::{Hardware, Unit};
 use super::url::NexusSpec;
 use crate::base::clock::Time;
 use crate::base::limits;
-use crate::base::request::Token;
+use crate::base::request::{LossClass, Token};
 use crate::base::rng::Rng;
 use crate::proto::iscsi::initiator::ConnectionPolicy;
 use std::time::Duration;
@@ -59,6 +59,9 @@ pub struct Association {
     pub last_session: Option<SessionName>,
     /// LUN paths that use it.
     pub users: u32,
+    /// Nobody uses it any more, and it goes as soon as its losses are proven: one more login ends the
+    /// session that was lost (RFC 7143, 6.3.5).
+    ending: bool,
     /// Longest pause between two tries, where somebody has said so.
     pub retry_cap: Option<Duration>,
     /// Taken from `LocalDevice` so that a second reactor can share it.
@@ -81,6 +84,7 @@ impl Association {
             last_timing: None,
             last_session: None,
             users: 0,
+            ending: false,
             retry_cap: None,
             local,
         }
@@ -92,7 +96,22 @@ impl Association {
 
     /// On its way out for good: a LUN opened now gets an association of its own.
     pub fn is_ending(&self) -> bool {
-        matches!(self.state, State::Draining | State::Stopped)
+        self.ending || matches!(self.state, State::Draining | State::Stopped)
+    }
+
+    /// On its way out, and kept only for the proof of a loss.
+    pub fn wants_proof(&self) -> bool {
+        self.ending && !matches!(self.state, State::Draining | State::Stopped)
+    }
+
+    /// Nobody uses it any more; it stays until its losses are proven.
+    pub fn end_once_proven(&mut self) {
+        self.ending = true;
+    }
+
+    /// A further login of this nexus proves that nothing of an earlier one is executed any more.
+    pub fn proves_by_login(&self) -> bool {
+        matches!(self.nexus.spec, NexusSpec::Iscsi(_)) && self.last_session.is_some()
     }
 
     /// Why it carries no I/O: what ended it, or the last attempt. None when it is up, and during the
@@ -292,16 +311,21 @@ impl Association {
     }
 
     /// Goes down: every request still in flight is handed to `f`, connections are reset, and the
-    /// next attempt is planned. Returns whether it had been up.
+    /// next attempt is planned; `unproven`: losses of it are open. Returns whether it had been up.
     pub fn go_down(
         &mut self,
         reason: DownReason,
-        alone: bool,
+        (alone, unproven): (bool, bool),
         rng: &mut Rng,
         now: Time,
         done: &mut Vec<(Token, Outcome)>,
-        f: impl FnMut(Token),
+        mut f: impl FnMut(Token),
     ) -> bool {
+        let mut unproven = unproven;
+        let f = |t: Token| {
+            unproven |= t.on_wire && t.op.loss_class() != LossClass::Free;
+            f(t);
+        };
         let was_up = matches!(self.state, State::Up | State::Draining);
         match std::mem::replace(&mut self.link, Link::None) {
             Link::Nvme(link) => link.tear_down(now, done, f),
@@ -320,8 +344,12 @@ impl Association {
             self.down_since = now;
         }
         // A target that breaks off while we say goodbye has said it too.
-        let stop = reason == DownReason::Administrative || self.state == State::Draining;
-        if stop {
+        let asked = reason == DownReason::Administrative;
+        let stop = asked || self.state == State::Draining;
+        if stop && !asked && unproven && self.proves_by_login() {
+            self.ending = true;
+            self.set_state(State::Backoff, Some(reason), now);
+        } else if stop {
             self.set_state(State::Stopped, Some(reason), now);
         } else if self.state == State::Backoff {
             // A failed start: only the reason is news.

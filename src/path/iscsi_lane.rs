@@ -4,15 +4,23 @@ use super::dialer::{Dialer, Dialing, Endpoint};
 use super::reason::DownReason;
 use crate::base::clock::Time;
 use crate::base::limits;
+use crate::proto::iscsi::discovery::Portal;
 use crate::transport::Conn;
 use std::time::Duration;
 
+/// Portals that may send one login on, one after the other.
+const MOVES_MAX: usize = 4;
 /// Time the connection may take to come up.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(super) struct Lane {
+    /// Where it goes now.
     pub(super) endpoint: Endpoint,
+    /// Where it goes unless a portal sends it on.
+    home: Endpoint,
+    /// Portals that have sent this login on.
+    moved: Vec<String>,
     pub(super) conn: Option<Conn>,
     pub(super) dialing: Option<Dialing>,
     dial_deadline: Time,
@@ -28,7 +36,9 @@ pub(super) struct Lane {
 impl Lane {
     pub(super) fn new(endpoint: Endpoint, now: Time) -> Self {
         Self {
+            home: endpoint.clone(),
             endpoint,
+            moved: Vec::new(),
             conn: None,
             dialing: None,
             dial_deadline: Time::NEVER,
@@ -40,9 +50,69 @@ impl Lane {
     }
 
     pub(super) fn dial(&mut self, dialer: &Dialer, now: Time) -> std::io::Result<()> {
+        // A redirection is for one login (RFC 7143, 11.13.5): the next one asks again.
+        self.endpoint.clone_from(&self.home);
+        self.moved.clear();
+        self.begin(dialer, now)
+    }
+
+    fn begin(&mut self, dialer: &Dialer, now: Time) -> std::io::Result<()> {
         self.dialing = Some(dialer.start(&self.endpoint, now)?);
         self.dial_deadline = now + CONNECT_MAX;
         Ok(())
+    }
+
+    /// The portal has sent the login on to `address`, as in TargetAddress: goes there.
+    ///
+    /// # Errors
+    /// It leads nowhere, in a circle, or too far.
+    pub(super) fn follow(
+        &mut self,
+        address: &str,
+        permanent: bool,
+        dialer: &Dialer,
+        now: Time,
+    ) -> Result<(), DownReason> {
+        self.abort();
+        let here = self.endpoint.portal();
+        let end = |what: String| Err(DownReason::Login(what));
+        let Some(to) = Portal::from_value(address) else {
+            return end(format!(
+                "{here} sends the login on to '{address}', which is no address"
+            ));
+        };
+        self.moved.push(here.clone());
+        self.endpoint.host = to.host;
+        self.endpoint.port = to.port;
+        let next = self.endpoint.portal();
+        if self.moved.contains(&next) {
+            return end(format!(
+                "sent on in a circle: {} -> {next}",
+                self.moved.join(" -> ")
+            ));
+        }
+        if self.moved.len() > MOVES_MAX {
+            return end(format!(
+                "sent on more than {MOVES_MAX} times: {} -> {next}",
+                self.moved.join(" -> ")
+            ));
+        }
+        if permanent {
+            tracing::warn!(
+                portal = here,
+                to = next,
+                "the target has moved for good: name the new portal in the path's URL"
+            );
+        } else {
+            tracing::info!(portal = here, to = next, "the login was sent on");
+        }
+        self.begin(dialer, now)
+            .map_err(|e| DownReason::Connect(format!("{next}: {e}")))
+    }
+
+    /// Where the login was sent on to, if it was.
+    pub(super) fn moved_to(&self) -> Option<String> {
+        (!self.moved.is_empty()).then(|| self.endpoint.portal())
     }
 
     #[inline]

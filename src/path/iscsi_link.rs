@@ -15,6 +15,7 @@ use super::outcome::Outcome;
 use super::reason::DownReason;
 use super::scsi_outcome::Action;
 use super::unit::Unit;
+use super::url::number_of;
 use crate::base::clock::Time;
 use crate::base::request::Token;
 use crate::proto::iscsi::chap;
@@ -35,6 +36,10 @@ const LEFT_PAUSE: Duration = Duration::from_secs(1);
 pub struct SessionName {
     pub isid: [u8; 6],
     pub target_portal_group: u16,
+    /// Which portal the leading login was sent on to, where it was: 0 is none, else a number of its
+    /// own. Portals that send logins on stand before several systems, and a login at one of them says
+    /// nothing of a session at another, whatever their group tags.
+    pub sent_on: u64,
 }
 
 /// A connection that was lost with requests under way.
@@ -57,6 +62,8 @@ pub struct IscsiLink {
     next_tag: u64,
     next_idle_look: Time,
     was_up: bool,
+    /// Of the leading login: see [`SessionName`].
+    sent_on: u64,
 }
 
 /// The ISID of a nexus on one reactor: stable over restarts, its own for each reactor. Type 10b
@@ -162,6 +169,7 @@ impl IscsiLink {
             next_tag: attempt << 32,
             next_idle_look: now,
             was_up: false,
+            sent_on: 0,
         })
     }
 
@@ -243,10 +251,10 @@ impl IscsiLink {
                 Action::Units => self.session.rescan(now),
             }
             self.session.poll(now);
-            self.drain_events(now, done, news);
+            self.drain_events(dialer, now, done, news);
         }
         if broken {
-            self.act_on_broken(now, done, news);
+            self.act_on_broken(dialer, now, done, news);
         }
         worked
     }
@@ -268,6 +276,7 @@ impl IscsiLink {
     /// it closed, and has been looked at before.
     fn act_on_broken(
         &mut self,
+        dialer: &Dialer,
         now: Time,
         done: &mut Vec<(Token, Outcome)>,
         news: &mut Vec<LinkNews>,
@@ -289,7 +298,7 @@ impl IscsiLink {
         }
         // What a loss has set in motion.
         self.session.poll(now);
-        self.drain_events(now, done, news);
+        self.drain_events(dialer, now, done, news);
     }
 
     /// Ends one connection of several; what was under way on it waits to be fetched.
@@ -329,6 +338,7 @@ impl IscsiLink {
 
     fn drain_events(
         &mut self,
+        dialer: &Dialer,
         now: Time,
         done: &mut Vec<(Token, Outcome)>,
         news: &mut Vec<LinkNews>,
@@ -337,12 +347,28 @@ impl IscsiLink {
             match event {
                 SessionEvent::Up => {
                     self.was_up = true;
+                    let moved = self.lanes.iter().find_map(Lane::moved_to);
+                    self.sent_on = moved.map_or(0, |to| number_of(&to));
                     news.push(LinkNews::Up);
                 }
                 SessionEvent::AccessChanged => news.push(LinkNews::Access),
                 SessionEvent::UnitsChanged => news.push(LinkNews::Units),
                 SessionEvent::TaskAnswered { .. } => {}
                 SessionEvent::ConnectionUp { ix } => self.lanes[ix].is_up(),
+                SessionEvent::ConnectionMoved {
+                    ix,
+                    address,
+                    permanent,
+                } => {
+                    let lane = &mut self.lanes[ix];
+                    if let Err(reason) = lane.follow(&address, permanent, dialer, now) {
+                        if self.was_up {
+                            lane.failed(reason, now);
+                        } else {
+                            news.push(LinkNews::Down(reason));
+                        }
+                    }
+                }
                 SessionEvent::ConnectionFailed { ix, why } => {
                     self.lanes[ix].broken = None;
                     let reason = reason_of(&why, true);
@@ -419,6 +445,7 @@ impl IscsiLink {
         Some(SessionName {
             isid: self.session.config().isid,
             target_portal_group: self.session.target_portal_group()?,
+            sent_on: self.sent_on,
         })
     }
 

@@ -213,11 +213,20 @@ mod tests {
         let name = |isid, target_portal_group| SessionName {
             isid: [isid; 6],
             target_portal_group,
+            sent_on: 0,
         };
         let loss = Loss::of_session(LossId(1), 0, Some(name(1, 1)), None, Time::ZERO);
         assert!(loss.ended_by(name(1, 1)));
         assert!(!loss.ended_by(name(2, 1)));
         assert!(!loss.ended_by(name(1, 2)));
+        let elsewhere = SessionName {
+            sent_on: 7,
+            ..name(1, 1)
+        };
+        assert!(
+            !loss.ended_by(elsewhere),
+            "a login that was sent on may have gone to another system"
+        );
         assert_eq!(
             loss.bound_at,
             Time::NEVER,

@@ -116,6 +116,13 @@ impl PathSet {
             .iter()
             .position(|a| a.nexus.key == key && !a.is_ending());
         let ix = found.unwrap_or_else(|| {
+            // The new one's login is the proof that an old one was kept for, and they have one ISID.
+            for old in 0..self.associations.len() {
+                let a = &self.associations[old];
+                if a.nexus.key == key && a.wants_proof() {
+                    self.take_down(old, DownReason::Administrative, now);
+                }
+            }
             let mut new = Association::new(spec.clone(), local, now);
             new.retry_cap = self.retry_cap;
             self.associations.push(new);
@@ -142,16 +149,24 @@ impl PathSet {
 
     /// One LUN less uses it; the last one drains it.
     pub fn detach(&mut self, ix: AssociationIx, now: Time) {
+        let unproven = self.is_unproven(ix);
         let a = &mut self.associations[ix];
         assert!(a.users > 0, "an association is detached once per attach");
         a.users -= 1;
         if a.users == 0 {
             if a.state() == State::Up {
                 a.drain(now);
+            } else if unproven && a.proves_by_login() {
+                a.end_once_proven();
             } else if a.state() != State::Stopped {
                 self.take_down(ix, DownReason::Administrative, now);
             }
         }
+    }
+
+    /// Losses of an association are open.
+    fn is_unproven(&self, ix: AssociationIx) -> bool {
+        self.losses.iter().any(|l| l.association == ix)
     }
 
     pub fn get(&self, ix: AssociationIx) -> &Association {
@@ -251,6 +266,10 @@ impl PathSet {
                 LinkNews::Up => {
                     self.associations[ix].came_up(now);
                     self.session_reinstated(ix);
+                    if self.associations[ix].wants_proof() {
+                        self.associations[ix].drain(now);
+                        continue;
+                    }
                     self.events.push(PathEvent::Up(ix));
                 }
                 LinkNews::Access => {
@@ -303,9 +322,10 @@ impl PathSet {
         let timing = self.associations[ix].last_timing;
         let subsystem = self.associations[ix].nexus.subsystem().map(str::to_owned);
         let mut orphans = std::mem::take(&mut self.orphans);
+        let unproven = self.is_unproven(ix);
         let was_up = self.associations[ix].go_down(
             reason,
-            alone,
+            (alone, unproven),
             &mut self.rng,
             now,
             &mut self.done,
@@ -400,7 +420,9 @@ impl PathSet {
         let Some(session) = self.associations[ix].last_session else {
             return;
         };
-        let is = |l: &Loss| l.association == ix && l.ended_by(session);
+        let id = self.associations[ix].nexus.id;
+        let same: Vec<bool> = self.associations.iter().map(|a| a.nexus.id == id).collect();
+        let is = |l: &Loss| same[l.association] && l.ended_by(session);
         self.prove(is, Proof::SessionReinstatement);
     }
 
@@ -416,6 +438,12 @@ impl PathSet {
             }
             self.try_ccr(i, now);
             i += 1;
+        }
+        // Their time has passed: nothing is left to prove.
+        for ix in 0..self.associations.len() {
+            if self.associations[ix].wants_proof() && !self.is_unproven(ix) {
+                self.take_down(ix, DownReason::Administrative, now);
+            }
         }
     }
 

@@ -265,11 +265,16 @@ impl NexusSpec {
 
     /// The stable 64-bit id of the nexus (DsmPathId): FNV-1a of its key, never 0.
     pub fn id(&self) -> u64 {
-        let hash = self.key().bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3)
-        });
-        if hash == 0 { 1 } else { hash }
+        number_of(&self.key())
     }
+}
+
+/// A number for a name, the same in every run (FNV-1a); never 0.
+pub(super) fn number_of(name: &str) -> u64 {
+    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325_u64, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01B3)
+    });
+    if hash == 0 { 1 } else { hash }
 }
 
 fn network_key(protocol: &str, at: &Endpoint, name: &str) -> String {

@@ -105,6 +105,7 @@ fn portals(driver: Driver) -> Vec<Listen> {
     let protocols = [(Protocol::NvmeTcp, NQN), (Protocol::Iscsi(0), IQN)];
     let all = protocols.into_iter().flat_map(|(protocol, name)| {
         HOSTS.iter().zip(1..).map(move |(host, group)| Listen {
+            moved: None,
             host: (*host).to_owned(),
             port: 0,
             protocol,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use clap::Args;
 
 use crate::cli::units::parse_duration;
-use crate::proto::iscsi::chap::{Credentials, Secret};
+use crate::path::iscsi_url::Secret;
+use crate::proto::iscsi::chap;
 use crate::proto::iscsi::discovery::Portal;
 
 const EXAMPLES: &str = "\
@@ -15,9 +16,13 @@ Examples:
   umpio discover iscsi://user%secret@192.0.2.10    # CHAP
 
 Lists the targets that a portal tells of (SendTargets), with the portals of each and their portal
-group tags. Exit status: 0 the portal answered, 1 it could not be reached or refused, 2 wrong usage.";
+group tags, and logs in to each portal group for its LUNs (REPORT LUNS): number, size, block size, access
+state, identity, and what the device calls itself. --no-luns leaves the logins out.
 
-/// List the targets and portals that an iSCSI portal tells of
+Exit status: 0 the portal answered, and each target told its LUNs over one portal group at least; 1 it could
+not be reached or refused, or a target did not tell its LUNs; 2 wrong usage.";
+
+/// List the targets, portals and LUNs that an iSCSI portal leads to
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DiscoverArgs {
@@ -37,6 +42,10 @@ pub struct DiscoverArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub timeout: Duration,
 
+    /// Do not log in to the targets for their LUNs
+    #[arg(long)]
+    pub no_luns: bool,
+
     /// One JSON object on stdout
     #[arg(long)]
     pub json: bool,
@@ -46,7 +55,18 @@ pub struct DiscoverArgs {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DiscoverUrl {
     pub portal: Portal,
-    pub chap: Option<Credentials>,
+    pub chap: Option<Secret>,
+}
+
+impl DiscoverUrl {
+    /// Who we are, for a login.
+    pub fn credentials(&self) -> Option<chap::Credentials> {
+        let s = self.chap.as_ref()?;
+        Some(chap::Credentials {
+            name: s.name.clone(),
+            secret: chap::Secret::new(&s.secret)?,
+        })
+    }
 }
 
 fn parse(url: &str) -> Result<DiscoverUrl, String> {
@@ -71,10 +91,10 @@ fn parse(url: &str) -> Result<DiscoverUrl, String> {
                 .split_once('%')
                 .filter(|(name, _)| !name.is_empty())
                 .ok_or("the CHAP secret is missing after the user: USER%SECRET@HOST")?;
-            let secret = Secret::new(secret).ok_or("the CHAP secret has 1 to 255 bytes")?;
-            Some(Credentials {
+            chap::Secret::new(secret).ok_or("the CHAP secret has 1 to 255 bytes")?;
+            Some(Secret {
                 name: name.to_owned(),
-                secret,
+                secret: secret.to_owned(),
             })
         }
     };

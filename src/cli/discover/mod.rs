@@ -2,4 +2,5 @@
 
 pub mod args;
 pub mod ask;
+pub mod luns;
 pub mod run;

@@ -13,6 +13,7 @@ use crate::lun::policy::PolicySpec;
 use crate::path::access::AccessState;
 use crate::path::local::{LocalSpec, SpecError};
 use crate::proto::iscsi::chap::{Credentials, Secret};
+use crate::proto::iscsi::discovery::Portal;
 use crate::transport::Driver;
 
 const EXAMPLES: &str = "\
@@ -29,7 +30,8 @@ Examples:
     --listen 'iscsi://127.0.0.1/iqn.2024-01.io.umpio:a/0?group=2&access=standby'
 
 Portals with the same NQN serve one subsystem; portals with the same group change their access
-state together. cc=NAME sets their congestion control. Port 0 takes a free port; the URLs to connect to are printed once the target
+state together. An iSCSI portal with moved=HOST:PORT or moved_for_good=HOST:PORT sends logins on
+to that portal. cc=NAME sets their congestion control. Port 0 takes a free port; the URLs to connect to are printed once the target
 listens. Runs until interrupted.
 
 A null: device leaves in a buffer what was there, which over the network would be what others
@@ -109,6 +111,8 @@ pub struct Listen {
     pub congestion: Option<String>,
     /// How its connections are driven.
     pub driver: Option<Driver>,
+    /// iSCSI: where logins are sent on to, and whether for good.
+    pub moved: Option<(String, bool)>,
 }
 
 impl Listen {
@@ -119,6 +123,7 @@ impl Listen {
             name: self.nqn.clone(),
             group: self.group,
             access: self.access,
+            moved: self.moved.clone(),
         }
     }
 }
@@ -169,6 +174,7 @@ impl FromStr for Listen {
             access: AccessState::Optimized,
             congestion: None,
             driver: None,
+            moved: None,
         };
         for item in query.split('&').filter(|i| !i.is_empty()) {
             match item.split_once('=').unwrap_or((item, "")) {
@@ -190,9 +196,17 @@ impl FromStr for Listen {
                         .ok_or_else(|| format!("transport={name}: known are tcp, uring"))?;
                     listen.driver = Some(driver);
                 }
+                ("moved" | "moved_for_good", to) if iscsi => {
+                    let portal = Portal::from_value(to).filter(|_| !to.contains(','));
+                    if portal.is_none() {
+                        return Err(format!("{item}: HOST[:PORT] is wanted"));
+                    }
+                    listen.moved = Some((to.to_owned(), item.starts_with("moved_for_good")));
+                }
                 (key, _) => {
                     return Err(format!(
-                        "unknown option '{key}'; known are group, access, cc, transport"
+                        "unknown option '{key}'; known are group, access, cc, transport, and for iSCSI moved \
+                         and moved_for_good"
                     ));
                 }
             }
@@ -396,6 +410,10 @@ mod tests {
         let l: Listen = "iscsi://h/iqn.x/7?access=standby".parse().expect("valid");
         assert_eq!((l.port, l.protocol), (3260, Protocol::Iscsi(7)));
         assert_eq!((l.nqn.as_str(), l.access), ("iqn.x", AccessState::Standby));
+        let l: Listen = "iscsi://h/iqn.x/7?moved_for_good=[::1]:3261"
+            .parse()
+            .expect("valid");
+        assert_eq!(l.moved, Some(("[::1]:3261".to_owned(), true)));
         let l: Listen = "nvme-tcp://host/nqn.x".parse().expect("valid");
         assert_eq!(
             (l.port, l.group, l.access),
@@ -417,6 +435,8 @@ mod tests {
         assert!(bad("nvme-tcp://h/n?transport=rdma").contains("uring"));
         assert!(bad("nvme-tcp://h/n?groop=1").contains("groop"));
         assert!(bad("nvme-tcp://h/n?cc=").contains("cubic"));
+        assert!(bad("nvme-tcp://h/n?moved=h").contains("moved"));
+        assert!(bad("iscsi://h/iqn.x/0?moved=:1").contains("HOST"));
     }
 
     #[test]

@@ -68,6 +68,7 @@ impl Portal {
             name: name.to_owned(),
             group: 1,
             access: AccessState::Optimized,
+            moved: None,
         };
         let groups = if iscsi { u32::from(u16::MAX) } else { u32::MAX };
         for item in query.split('&').filter(|i| !i.is_empty()) {

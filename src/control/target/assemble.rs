@@ -29,6 +29,8 @@ pub struct PortalSpec {
     /// ANA group, or target port group: 1 and up.
     pub group: u32,
     pub access: AccessState,
+    /// iSCSI: where logins are sent on to, as TargetAddress, and whether for good.
+    pub moved: Option<(String, bool)>,
 }
 
 /// Who may log in over iSCSI, and who we are there.
@@ -117,6 +119,9 @@ fn put_together(
                         group,
                         access: spec.access,
                     })
+                    .map_err(|e| refused(&e))?;
+                iscsi
+                    .set_moved(places.iscsi, spec.moved)
                     .map_err(|e| refused(&e))?;
                 places.add_iscsi();
                 urls.push(format!("iscsi://{address}/{served}"));

@@ -46,10 +46,12 @@ impl Tampering {
     }
 }
 
-/// Keeps what is handed in.
+/// Keeps what is handed in for connections whose portal holds it. A connection that is worked on may
+/// bring forward commands of another one of its session, so what counts is whose a request is.
 struct Holding<'a, P> {
     ports: &'a mut P,
-    portal: usize,
+    /// By connection: the portal where it holds.
+    holds: &'a [Option<usize>],
     held: &'a mut Vec<(usize, PortId, Token)>,
 }
 
@@ -67,7 +69,11 @@ impl<P: Ports> Ports for Holding<'_, P> {
     }
 
     fn submit(&mut self, port: PortId, token: Token) {
-        self.held.push((self.portal, port, token));
+        let index = (token.user >> 16) as usize;
+        match self.holds.get(index).copied().flatten() {
+            Some(portal) => self.held.push((portal, port, token)),
+            None => self.ports.submit(port, token),
+        }
     }
 
     fn completions(&mut self, port: PortId, out: &mut Vec<Token>) {
@@ -177,26 +183,23 @@ impl Target {
         let mut work = self.release(ports);
         work |= self.accept(now);
         work |= self.collect_late(ports, now);
+        let hold = |index| {
+            let (portal, faults) = self.faults_of(index)?;
+            faults.hold.then_some(portal)
+        };
+        let holds: Vec<Option<usize>> = (0..self.connections.len()).map(hold).collect();
+        let mut held = std::mem::take(&mut self.tampering.held);
+        let mut holding = Holding {
+            ports,
+            holds: &holds,
+            held: &mut held,
+        };
         for index in 0..self.connections.len() {
-            let Some((portal, faults)) = self.faults_of(index) else {
-                continue;
-            };
-            if faults.drop {
-                continue;
+            if self.faults_of(index).is_some_and(|(_, f)| !f.drop) {
+                work |= self.receive(index, &mut holding, now);
             }
-            if !faults.hold {
-                work |= self.receive(index, ports, now);
-                continue;
-            }
-            let mut held = std::mem::take(&mut self.tampering.held);
-            let mut holding = Holding {
-                ports,
-                portal,
-                held: &mut held,
-            };
-            work |= self.receive(index, &mut holding, now);
-            self.tampering.held = held;
         }
+        self.tampering.held = held;
         work |= self.collect_late(ports, now);
         for index in 0..self.connections.len() {
             if !self.is_dropped(index) {

@@ -110,6 +110,8 @@ struct Portal {
     listener: Listener,
     target: usize,
     group: u16,
+    /// Where logins are sent on to, as TargetAddress, and whether for good.
+    moved: Option<(String, bool)>,
 }
 
 /// What a target has counted since it was made.
@@ -228,8 +230,21 @@ impl Target {
             listener: config.listener,
             target,
             group: config.group,
+            moved: None,
         });
         Ok(address)
+    }
+
+    /// Sends the logins at a portal on to another one (RFC 7143, 11.13.5): TargetAddress, and whether
+    /// for good. None: it serves them itself.
+    pub fn set_moved(
+        &mut self,
+        portal: usize,
+        to: Option<(String, bool)>,
+    ) -> Result<(), TargetError> {
+        let p = self.portals.get_mut(portal);
+        p.ok_or(TargetError::NoPortal(portal))?.moved = to;
+        Ok(())
     }
 
     /// Changes the state of a port group in all targets that have it, and tells the hosts.

@@ -244,6 +244,10 @@ impl Directory for Desk<'_> {
         })
     }
 
+    fn moved(&self, _target: &str, _initiator: &str) -> Option<(String, bool)> {
+        self.portal.moved.clone()
+    }
+
     fn open(&mut self, request: &SessionRequest) -> Result<Opened, LoginStatus> {
         if request.target_name.is_none() {
             let tsih = self.tsih();

@@ -1,6 +1,9 @@
 //! Initiator half against target half, in virtual time: a LUN over one session of several connections,
 //! each over a link of its own.
 
+mod hold;
+mod moved;
+
 use super::*;
 use crate::base::rng::Rng;
 use crate::base::sg::SgList;

@@ -97,6 +97,14 @@ pub enum SessionEvent {
     ConnectionUp {
         ix: usize,
     },
+    /// The login of a connection was sent on to another portal, `address` as in TargetAddress: its
+    /// transport is to be closed, and one to that portal made.
+    ConnectionMoved {
+        ix: usize,
+        address: String,
+        /// For good, or for now.
+        permanent: bool,
+    },
     /// A connection of several is of no use any more: its transport is to be reset, then
     /// `Session::lost` called.
     ConnectionFailed {

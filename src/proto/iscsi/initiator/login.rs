@@ -26,6 +26,11 @@ const ALGORITHMS: [Algorithm; 4] = [
 pub(super) enum LoginStep {
     Send(Vec<u8>),
     Refused(String),
+    /// The target is elsewhere (RFC 7143, 11.13.5): TargetAddress.
+    Moved {
+        address: String,
+        permanent: bool,
+    },
     Done(Done),
 }
 
@@ -100,10 +105,7 @@ impl Login {
         match self.0.receive(bhs, data) {
             Step::Send(bytes) => LoginStep::Send(bytes),
             Step::Done { negotiated, .. } => LoginStep::Done(done(&negotiated)),
-            Step::Redirect { address, permanent } => LoginStep::Refused(format!(
-                "the target has moved {} to {address}: name that portal in the path",
-                if permanent { "for good" } else { "for now" }
-            )),
+            Step::Redirect { address, permanent } => LoginStep::Moved { address, permanent },
             Step::Failed { failure, .. } => LoginStep::Refused(failure.to_string()),
         }
     }

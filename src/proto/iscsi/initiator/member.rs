@@ -193,6 +193,14 @@ impl Session {
         m.conn.send_login(&bytes);
     }
 
+    /// A login was sent on: the connection waits for a transport to somewhere else.
+    pub(super) fn login_moved(&mut self, ix: usize) {
+        if self.life == Life::LoggingIn {
+            self.life = Life::New;
+        }
+        self.reset_member(ix);
+    }
+
     pub(super) fn logged_in(&mut self, ix: usize) {
         let m = &mut self.members[ix];
         m.state = MemberState::Up;

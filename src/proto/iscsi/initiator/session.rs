@@ -453,6 +453,15 @@ impl Session {
         let done = match login.answer(pdu) {
             LoginStep::Send(bytes) => return m.conn.send_login(&bytes),
             LoginStep::Refused(why) => return self.broken(ix, SessionFailure::Login(why)),
+            LoginStep::Moved { address, permanent } => {
+                self.login_moved(ix);
+                self.events.push_back(SessionEvent::ConnectionMoved {
+                    ix,
+                    address,
+                    permanent,
+                });
+                return;
+            }
             LoginStep::Done(done) => done,
         };
         m.login = None;
