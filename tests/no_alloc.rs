@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use umpio::base::sg::SgList;
 use umpio::front::block::{BlockChannel, Completion, Engine, Io, LunSpec, ReactorConfig};
-use umpio::front::nvme_tcp::{PortalConfig, SubsystemConfig, Target, TargetConfig};
+use umpio::front::{iscsi, nvme_tcp};
+use umpio::lun::port::PortId;
+use umpio::path::access::AccessState;
+use umpio::path::identity::Identity;
 use umpio::sys::iobuf::IoBuf;
 use umpio::transport::listener::Listener;
 use umpio::transport::tcp::TcpOptions;
@@ -119,11 +122,10 @@ fn engine() -> Engine {
     Engine::new(ReactorConfig::default()).expect("descriptors")
 }
 
-/// Serves a LUN from the engine itself at two portals; the URLs that reach it.
-fn serve(engine: &mut Engine, backing: &str) -> Vec<String> {
-    const NQN: &str = "nqn.2026-01.org.example:no-alloc";
+/// A LUN of the engine's own, to be served from it: its port and its identity.
+fn backing(engine: &mut Engine) -> (PortId, Identity) {
     let spec = LunSpec {
-        urls: vec![backing.to_owned()],
+        urls: vec!["mem:64M".to_owned()],
         ..LunSpec::default()
     };
     let lun = engine.open_lun(&spec).expect("opens");
@@ -131,18 +133,27 @@ fn serve(engine: &mut Engine, backing: &str) -> Vec<String> {
         .await_lun(lun, Duration::from_secs(1))
         .expect("ready");
     let identity = engine.geometry(lun).expect("ready").identity;
-    let port = engine.reactor().open_port(lun.id());
-    let mut target = Target::new(TargetConfig::default());
+    (engine.reactor().open_port(lun.id()), identity)
+}
+
+fn listener() -> Listener {
+    let at = "127.0.0.1:0".parse().expect("an address");
+    Listener::tcp(at, TcpOptions::default()).expect("a free port")
+}
+
+/// Serves a LUN at two portals over NVMe/TCP; the URLs that reach it.
+fn serve_nvme(engine: &mut Engine) -> Vec<String> {
+    const NQN: &str = "nqn.2026-01.org.example:no-alloc";
+    let (port, identity) = backing(engine);
+    let mut target = nvme_tcp::Target::new(nvme_tcp::TargetConfig::default());
     target
-        .add_subsystem(SubsystemConfig::new(NQN))
+        .add_subsystem(nvme_tcp::SubsystemConfig::new(NQN))
         .expect("a name");
     target
         .add_namespace(NQN, 1, port, &identity, engine.reactor().plane())
         .expect("a namespace");
     let url = |_| {
-        let at = "127.0.0.1:0".parse().expect("an address");
-        let listener = Listener::tcp(at, TcpOptions::default()).expect("a free port");
-        let portal = target.add_portal(PortalConfig::new(listener));
+        let portal = target.add_portal(nvme_tcp::PortalConfig::new(listener()));
         // Keep alive is not I/O, and may allocate now and then.
         format!(
             "nvme-tcp://{}/{NQN}?kato=0",
@@ -150,6 +161,31 @@ fn serve(engine: &mut Engine, backing: &str) -> Vec<String> {
         )
     };
     let urls = (0..2).map(url).collect();
+    engine.reactor().add_service(Box::new(target));
+    urls
+}
+
+/// The same over iSCSI.
+fn serve_iscsi(engine: &mut Engine) -> Vec<String> {
+    const IQN: &str = "iqn.2026-01.org.example:no-alloc";
+    let (port, identity) = backing(engine);
+    let mut target = iscsi::Target::new(iscsi::TargetConfig::default());
+    target
+        .add_lun(IQN, 0, port, &identity, engine.reactor().plane())
+        .expect("a unit");
+    let url = |group| {
+        let portal = iscsi::PortalConfig {
+            listener: listener(),
+            target: IQN.to_owned(),
+            group,
+            access: AccessState::Optimized,
+        };
+        format!(
+            "iscsi://{}/{IQN}/0",
+            target.add_portal(portal).expect("a portal")
+        )
+    };
+    let urls = (1..=2).map(url).collect();
     engine.reactor().add_service(Box::new(target));
     urls
 }
@@ -187,6 +223,9 @@ fn no_io_allocates_in_steady_state() {
     steady_state_is_free("mem", engine(), &["mem:64M".to_owned()], 20_000);
     // Over loopback, the target's half included.
     let mut engine = engine();
-    let urls = serve(&mut engine, "mem:64M");
+    let urls = serve_nvme(&mut engine);
     steady_state_is_free("nvme-tcp", engine, &urls, 20_000);
+    let mut engine = self::engine();
+    let urls = serve_iscsi(&mut engine);
+    steady_state_is_free("iscsi", engine, &urls, 20_000);
 }

@@ -21,11 +21,13 @@ use umpio::engine::reactor::{LunSpec, Reactor, ReactorConfig};
 use umpio::front::nvme_tcp::Fault;
 use umpio::lun::policy::PolicySpec;
 
-const POLICIES: [&str; 6] = [
+const POLICIES: [&str; 8] = [
     "latency",
     "least-queue-depth",
     "least-blocks",
     "round-robin",
+    "round-robin-with-subset",
+    "share",
     "weighted-paths",
     "failover",
 ];

@@ -42,7 +42,7 @@ struct Peer {
     digests: Digests,
     max_burst: u32,
     unit: LogicalUnit,
-    view: View,
+    view: View<'static>,
     stat_sn: u32,
     exp_cmd_sn: u32,
     inbox: Vec<u8>,

@@ -37,9 +37,9 @@ pub(super) fn unit() -> LogicalUnit {
     }
 }
 
-pub(super) fn view(access: AccessState) -> View {
+pub(super) fn view(access: AccessState) -> View<'static> {
     View {
-        target: "iqn.t".to_owned(),
+        target: "iqn.t".into(),
         group: 1,
         port: 1,
         access,
@@ -53,7 +53,7 @@ pub(super) fn view(access: AccessState) -> View {
                 ports: vec![group],
             })
             .collect(),
-        luns: vec![0, 1, 300],
+        luns: vec![0, 1, 300].into(),
     }
 }
 

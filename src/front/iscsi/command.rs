@@ -323,6 +323,7 @@ impl Target {
             return self.answer(c, slot, Some(sense), 0);
         };
         let view = self.nodes[node].view(self.portals[c.portal].group);
+        let view = view.into_owned();
         let plan = self.nodes[node].units[at].parameters(&command, &list, &view);
         self.carry_out(c, index, slot, plan, ports, now);
     }

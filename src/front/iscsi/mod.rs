@@ -200,7 +200,7 @@ impl Target {
         if node.units.iter().any(|u| u.lun == lun) {
             return Err(TargetError::LunExists(lun));
         }
-        node.units.push(LogicalUnit {
+        node.add_unit(LogicalUnit {
             lun,
             port,
             serial: session::serial(identity, lun),
@@ -208,7 +208,6 @@ impl Target {
             geometry: ports.geometry(port),
             descriptor_sense: false,
         });
-        node.units.sort_by_key(|u| u.lun);
         self.tell(at, None, None, asc::LUNS_CHANGED);
         if !self.io_ports.contains(&port) {
             self.io_ports.push(port);

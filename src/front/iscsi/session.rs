@@ -43,6 +43,10 @@ pub(super) struct TargetNode {
     pub(super) units: Vec<LogicalUnit>,
     /// Group, state, and what changed it last (SPC-4, table 262).
     groups: Vec<(u16, AccessState, u8)>,
+    /// The groups as SCSI tells them, and the numbers of the units: made anew when these change, not
+    /// for every command.
+    told: Vec<PortGroup>,
+    luns: Vec<u16>,
 }
 
 impl TargetNode {
@@ -51,12 +55,33 @@ impl TargetNode {
             name: name.to_owned(),
             units: Vec::new(),
             groups: Vec::new(),
+            told: Vec::new(),
+            luns: Vec::new(),
         }
+    }
+
+    pub(super) fn add_unit(&mut self, unit: LogicalUnit) {
+        self.units.push(unit);
+        self.units.sort_by_key(|u| u.lun);
+        self.luns = self.units.iter().map(|u| u.lun).collect();
+    }
+
+    fn tell_groups(&mut self) {
+        let told = |(g, s, status): &(u16, AccessState, u8)| PortGroup {
+            group: *g,
+            state: group_state(*s) as u8,
+            preferred: false,
+            supported: SUPPORTED_STATES,
+            status: *status,
+            ports: vec![*g],
+        };
+        self.told = self.groups.iter().map(told).collect();
     }
 
     pub(super) fn group(&mut self, group: u16, state: AccessState) {
         if !self.has_group(group) {
             self.groups.push((group, state, 0));
+            self.tell_groups();
         }
     }
 
@@ -74,6 +99,7 @@ impl TargetNode {
         *s = state;
         if changed {
             *why = status;
+            self.tell_groups();
         }
         changed
     }
@@ -85,25 +111,14 @@ impl TargetNode {
 
     /// What its units look like through a group. A portal group is one SCSI target port
     /// (RFC 7143, 4.4.1), so its tag is relative port identifier and port group in one.
-    pub(super) fn view(&self, group: u16) -> View {
+    pub(super) fn view(&self, group: u16) -> View<'_> {
         View {
-            target: self.name.clone(),
+            target: self.name.as_str().into(),
             group,
             port: group,
             access: self.state(group),
-            groups: self
-                .groups
-                .iter()
-                .map(|(g, s, status)| PortGroup {
-                    group: *g,
-                    state: group_state(*s) as u8,
-                    preferred: false,
-                    supported: SUPPORTED_STATES,
-                    status: *status,
-                    ports: vec![*g],
-                })
-                .collect(),
-            luns: self.units.iter().map(|u| u.lun).collect(),
+            groups: self.told.as_slice().into(),
+            luns: self.luns.as_slice().into(),
         }
     }
 }

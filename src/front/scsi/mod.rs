@@ -15,6 +15,7 @@ use crate::path::access::AccessState;
 use crate::path::identity::Identity;
 use crate::proto::scsi::{GroupState, ModePages, PortGroup, Sense, Support, asc};
 use crate::proto::scsi::{Key, status};
+use std::borrow::Cow;
 
 /// Bytes of one command's payload at most.
 pub const TRANSFER_MAX: u32 = 16 << 20;
@@ -41,17 +42,29 @@ pub struct LogicalUnit {
 
 /// What a unit looks like through one port.
 #[derive(Clone, Debug)]
-pub struct View {
+pub struct View<'a> {
     /// iSCSI name of the target.
-    pub target: String,
+    pub target: Cow<'a, str>,
     /// Target port group, and relative target port identifier.
     pub group: u16,
     pub port: u16,
     pub access: AccessState,
     /// All groups of the target.
-    pub groups: Vec<PortGroup>,
+    pub groups: Cow<'a, [PortGroup]>,
     /// Units of the target, for REPORT LUNS.
-    pub luns: Vec<u16>,
+    pub luns: Cow<'a, [u16]>,
+}
+
+impl View<'_> {
+    /// A copy that refers to nothing.
+    pub fn into_owned(self) -> View<'static> {
+        View {
+            target: self.target.into_owned().into(),
+            groups: self.groups.into_owned().into(),
+            luns: self.luns.into_owned().into(),
+            ..self
+        }
+    }
 }
 
 /// States that a group can be brought to: all but LBA dependent and offline.

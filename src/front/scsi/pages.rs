@@ -29,7 +29,7 @@ impl LogicalUnit {
         .emit(out);
     }
 
-    pub(super) fn page(&self, code: u8, view: &View, out: &mut Vec<u8>) -> Result<(), Sense> {
+    pub(super) fn page(&self, code: u8, view: &View<'_>, out: &mut Vec<u8>) -> Result<(), Sense> {
         match code {
             0x00 => vpd_page(0, code, out, |b| b.extend_from_slice(&PAGES)),
             0x80 => vpd_page(0, code, out, |b| {
@@ -58,7 +58,7 @@ impl LogicalUnit {
         Ok(())
     }
 
-    fn designators(&self, view: &View, out: &mut Vec<u8>) {
+    fn designators(&self, view: &View<'_>, out: &mut Vec<u8>) {
         let lu = Association::LogicalUnit;
         let id = &self.identity;
         if let Some(naa) = id.naa.as_ref().filter(|n| matches!(n.len(), 8 | 16)) {

@@ -47,7 +47,7 @@ pub enum Plan {
 impl LogicalUnit {
     /// What a command asks for, seen through a port. Parameter data goes to `out`, cut to the
     /// allocation length.
-    pub fn plan(&self, command: &Command, view: &View, out: &mut Vec<u8>) -> Plan {
+    pub fn plan(&self, command: &Command, view: &View<'_>, out: &mut Vec<u8>) -> Plan {
         out.clear();
         match self.decide(command, view, out) {
             Ok(plan) => plan,
@@ -55,7 +55,7 @@ impl LogicalUnit {
         }
     }
 
-    fn decide(&self, c: &Command, view: &View, out: &mut Vec<u8>) -> Result<Plan, Sense> {
+    fn decide(&self, c: &Command, view: &View<'_>, out: &mut Vec<u8>) -> Result<Plan, Sense> {
         let cdb = c.cdb();
         if !self.support().knows(cdb.bytes[0], cdb.bytes[1]) {
             return Err(match cdb.bytes[0] {
@@ -347,7 +347,7 @@ impl LogicalUnit {
     }
 
     /// What a command asks for once its parameter list is there.
-    pub fn parameters(&mut self, command: &Command, list: &[u8], view: &View) -> Plan {
+    pub fn parameters(&mut self, command: &Command, list: &[u8], view: &View<'_>) -> Plan {
         let result = match *command {
             Command::ModeSelect { long, .. } => {
                 let mut m = self.mode_pages();
@@ -418,7 +418,7 @@ fn fetch(len: u32, at: u16, max: u32) -> Result<Plan, Sense> {
     }
 }
 
-fn set_groups(list: &[u8], view: &View) -> Result<Plan, Sense> {
+fn set_groups(list: &[u8], view: &View<'_>) -> Result<Plan, Sense> {
     let mut out = Vec::new();
     for (i, (group, state)) in read_set_target_port_groups(list)?.into_iter().enumerate() {
         let at = 4 + 4 * i as u16;

@@ -45,7 +45,7 @@ fn plain() -> LogicalUnit {
     u
 }
 
-fn view(access: AccessState) -> View {
+fn view(access: AccessState) -> View<'static> {
     let group = |group: u16, state: AccessState| PortGroup {
         group,
         state: group_state(state) as u8,
@@ -55,12 +55,12 @@ fn view(access: AccessState) -> View {
         ports: vec![group],
     };
     View {
-        target: "iqn.2026-01.io.umpio:t".to_owned(),
+        target: "iqn.2026-01.io.umpio:t".into(),
         group: 1,
         port: 1,
         access,
-        groups: vec![group(1, access), group(2, AccessState::Standby)],
-        luns: vec![0, 1, 300],
+        groups: vec![group(1, access), group(2, AccessState::Standby)].into(),
+        luns: vec![0, 1, 300].into(),
     }
 }
 
