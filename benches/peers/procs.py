@@ -157,7 +157,7 @@ class Rpc:
 
 def umpio_target(binary, protocol, cc, lun_mib):
     """umpio's own target with two portals; says whether it could be told the congestion control."""
-    name = {"nvme-tcp": NQN, "iscsi": IQN}[protocol]
+    name = {"nvme-tcp": NQN, "iscsi": f"{IQN}/0"}[protocol]
     for query in ([f"?cc={cc}", ""] if cc else [""]):
         listen = f"{protocol}://{HOST}:0/{name}{query}"
         argv = [binary, "target", "--listen", listen, "--listen", listen, "--backing", f"mem:{lun_mib}M",
@@ -167,7 +167,7 @@ def umpio_target(binary, protocol, cc, lun_mib):
         if line.strip():
             urls = json.loads(line)["listening"]
             t.ports = [int(re.search(r":(\d+)/", u).group(1)) for u in urls]
-            t.urls = [f"{protocol}://{HOST}:{port}/{name}{'/0' if protocol == 'iscsi' else ''}" for port in t.ports]
+            t.urls = [f"{protocol}://{HOST}:{port}/{name}" for port in t.ports]
             t.cc = cc if query else None
             return t
         t.stop()
