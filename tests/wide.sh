@@ -22,3 +22,5 @@ echo "== umpio's iSCSI initiator against LIO"
 tests/lio.sh
 echo "== umpio's iSCSI target against open-iscsi and dm-multipath"
 tests/open_iscsi.sh
+echo "== umpio's iSCSI initiator against SPDK's iscsi_tgt"
+tests/spdk_iscsi.sh

@@ -321,6 +321,7 @@ pub(super) fn run(bytes: &[u8]) {
             receive_max: SEGMENT as u32,
             max_burst: 16_384,
             first_burst: 4096,
+            max_r2t: u16::from(choice >> 4 & 3) + 1,
         });
     }
     let mut owner = Owner {

@@ -199,7 +199,6 @@ pub(super) fn run_data(bytes: &[u8]) {
             let (groups, time) = scsi::read_target_port_groups(d);
             scsi::put_target_port_groups(&groups, true, time, &mut out);
             assert_eq!(scsi::read_target_port_groups(&out), (groups, time));
-            let _ = host::parse_port_groups(d);
         }
         7 => {
             let told = host::parse_capacity(d);

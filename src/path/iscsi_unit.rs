@@ -60,6 +60,9 @@ pub(super) fn unit(u: &UnitInfo) -> Unit {
         group: u32::from(u.group),
         access: if u.tpgs == 0 {
             AccessState::Optimized
+        } else if u.overdue {
+            // It promised to be through by now.
+            AccessState::Unavailable
         } else {
             AccessState::from_alua(u.state).unwrap_or(AccessState::Unavailable)
         },

@@ -16,7 +16,10 @@ use std::collections::VecDeque;
 /// Receive calls of one connection in one turn at most.
 const TURNS_MAX: usize = 16;
 
-/// What we allow: one R2T per command at a time is all the machine does.
+/// R2Ts of one command at a time.
+const R2TS_MAX: u16 = 8;
+
+/// What we allow.
 fn offer() -> Offer {
     Offer {
         header_digest: DigestOffer::PreferNone,
@@ -29,7 +32,7 @@ fn offer() -> Offer {
         first_burst: 256 * 1024,
         time2wait: 2,
         time2retain: 0,
-        max_outstanding_r2t: 1,
+        max_outstanding_r2t: R2TS_MAX,
     }
 }
 
@@ -242,6 +245,7 @@ impl Target {
                     receive_max: p.max_recv,
                     max_burst: p.max_burst,
                     first_burst: p.first_burst,
+                    max_r2t: p.max_outstanding_r2t,
                 };
                 for old in &replaced {
                     self.close_at(*old, "its connection or session was replaced", true);
@@ -255,6 +259,7 @@ impl Target {
                         params.immediate_data = all.immediate_data;
                         params.max_burst = all.max_burst;
                         params.first_burst = all.first_burst;
+                        params.max_r2t = all.max_r2t;
                         s.order.take()
                     }
                     Some(s) => {

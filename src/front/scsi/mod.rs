@@ -70,6 +70,10 @@ impl View<'_> {
 /// States that a group can be brought to: all but LBA dependent and offline.
 pub const SUPPORTED_STATES: u8 = 0x8f;
 
+/// Seconds that a change of states takes at most, as the extended header tells: a group that somebody has
+/// made transitioning stays so until he goes on.
+pub const TRANSITION_S: u8 = 60;
+
 /// The state of a group as SCSI writes it. A lost path is unavailable: SCSI knows no promise.
 pub const fn group_state(state: AccessState) -> GroupState {
     match state {

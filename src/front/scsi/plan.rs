@@ -1,7 +1,8 @@
 //! From a command to what has to be done.
 
 use super::{
-    LogicalUnit, PARAMETERS_MAX, TRANSFER_MAX, UNMAP_BLOCKS, UNMAP_DESCRIPTORS, View, not_ready,
+    LogicalUnit, PARAMETERS_MAX, TRANSFER_MAX, TRANSITION_S, UNMAP_BLOCKS, UNMAP_DESCRIPTORS, View,
+    not_ready,
 };
 use crate::base::request::Op;
 use crate::path::access::AccessState;
@@ -159,7 +160,7 @@ impl LogicalUnit {
                 fetch(len.into(), 0, PARAMETERS_MAX)
             }
             Command::ReportTargetPortGroups { extended, alloc } => {
-                put_target_port_groups(&view.groups, extended, 0, out);
+                put_target_port_groups(&view.groups, extended, TRANSITION_S, out);
                 data(out, alloc)
             }
             Command::SetTargetPortGroups { len } => fetch(len, 6, PARAMETERS_MAX),

@@ -554,7 +554,7 @@ fn port_groups_are_told_and_set() {
     for extended in [0, 0x20] {
         let cdb = [0xa3, extended | 0x0a, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
         let (groups, time) = read_target_port_groups(&data(&u, &cdb));
-        assert_eq!(time, 0);
+        assert_eq!(time, if extended == 0 { 0 } else { TRANSITION_S });
         let told: Vec<_> = groups.iter().map(|g| (g.group, g.state)).collect();
         assert_eq!(told, [(1, 0), (2, 2)]);
         assert_eq!(groups[1].ports, [2]);

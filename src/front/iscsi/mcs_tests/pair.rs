@@ -3,12 +3,14 @@
 
 mod hold;
 mod moved;
+mod transition;
 
 use super::*;
 use crate::base::rng::Rng;
 use crate::base::sg::SgList;
 use crate::lun::channel::LunSettings;
 use crate::lun::plane::{ChannelId, PathToOpen, Plane};
+use crate::lun::policy::PolicySpec;
 use crate::path::dialer::Dialer;
 use crate::path::iscsi_session::{ConnectionSetting, SessionStatus};
 use crate::path::iscsi_url::ConnectionSpec;
@@ -51,6 +53,17 @@ struct Pair {
 impl Pair {
     /// A session over the portals `p0` to `p(n-1)`, which is up.
     fn new(n: usize, options: &str) -> Self {
+        let further: String = (1..n).map(|i| format!("conn=p{i}&")).collect();
+        // No assumption: every fence opens by proof or not at all.
+        let url =
+            format!("iscsi://p0/{TARGET}/0?{further}nop_timeout=200&fence_assume=never{options}");
+        let mut pair = Self::over([1; 4], &[url], None);
+        pair.until("all connections to be up", |p| p.up() == n);
+        pair
+    }
+
+    /// A LUN over those URLs; the portals are in those groups.
+    fn over(groups: [u16; 4], urls: &[String], policy: Option<PolicySpec>) -> Self {
         let net = PipeNet::new();
         let identity = Identity {
             uuid: Some([7; 16]),
@@ -61,12 +74,12 @@ impl Pair {
         target
             .add_lun(TARGET, 0, PortId(1), &identity, &ports)
             .unwrap();
-        for n in 0..4 {
+        for (n, group) in groups.into_iter().enumerate() {
             target
                 .add_portal(PortalConfig {
                     listener: Listener::pipe(&net, &format!("p{n}:3260")),
                     target: TARGET.to_owned(),
-                    group: 1,
+                    group,
                     access: AccessState::Optimized,
                 })
                 .unwrap();
@@ -78,18 +91,15 @@ impl Pair {
             reactor: 0,
         };
         let mut plane = Plane::new(Dialer::Pipe(net.clone()), host, 1, Time::ZERO);
-        let further: String = (1..n).map(|i| format!("conn=p{i}&")).collect();
-        // No assumption: every fence opens by proof or not at all.
-        let url =
-            format!("iscsi://p0/{TARGET}/0?{further}nop_timeout=200&fence_assume=never{options}");
-        let path = PathToOpen {
-            spec: PathSpec::parse(&url).unwrap(),
+        let path = |url: &String| PathToOpen {
+            spec: PathSpec::parse(url).unwrap(),
             local: None,
             weight: 0,
         };
-        let lun = plane.open("lun", vec![path], None, LunSettings::default());
+        let paths = urls.iter().map(path).collect();
+        let lun = plane.open("lun", paths, policy, LunSettings::default());
         let port = plane.open_port(lun);
-        let mut pair = Self {
+        Self {
             net,
             target,
             ports,
@@ -103,9 +113,7 @@ impl Pair {
             completed: Vec::new(),
             done: Vec::new(),
             wrong: Vec::new(),
-        };
-        pair.until("all connections to be up", |p| p.up() == n);
-        pair
+        }
     }
 
     fn session(&self) -> SessionStatus {

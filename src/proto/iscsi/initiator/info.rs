@@ -76,6 +76,12 @@ pub struct UnitInfo {
     /// Asymmetric access state as in REPORT TARGET PORT GROUPS.
     pub state: u8,
     pub preferred: bool,
+    /// How long the target says that a change of states takes at most; zero: it does not say.
+    pub transition: Duration,
+    /// Since when its state is transitioning.
+    pub transitioning_since: Option<crate::base::clock::Time>,
+    /// It is transitioning for longer than that.
+    pub overdue: bool,
     /// Vendor, product and revision of standard INQUIRY data.
     pub vendor: String,
     pub product: String,

@@ -3,11 +3,12 @@
 
 use super::connection::Completion;
 use super::info::{SessionEvent, SessionFailure, UnitInfo};
-use super::scsi::{self, BlockLimits, Cdb, Designators, PortGroup};
+use super::scsi::{self, BlockLimits, Cdb, Designators};
 use super::session::{Life, Session};
 use super::slots::CommandData;
 use crate::base::clock::Time;
 use crate::base::sg::SgList;
+use crate::proto::scsi::read_target_port_groups;
 use std::time::Duration;
 
 /// Logical units of one session at most; further ones are not seen.
@@ -49,7 +50,8 @@ impl Ask {
         }
     }
 
-    fn command(self) -> (Cdb, usize) {
+    /// `plain`: the target does not know the extended header of REPORT TARGET PORT GROUPS.
+    fn command(self, plain: bool) -> (Cdb, usize) {
         let vpd = |page, room: u16| (scsi::inquiry(Some(page), room), usize::from(room));
         match self {
             Self::Luns => {
@@ -62,7 +64,7 @@ impl Ask {
             Self::Designators => vpd(0x83, 2048),
             Self::Limits => vpd(0xb0, 64),
             Self::Provisioning => vpd(0xb2, 64),
-            Self::Groups => (scsi::report_target_port_groups(4096), 4096),
+            Self::Groups => (scsi::report_target_port_groups(!plain, 4096), 4096),
             Self::Capacity => (scsi::read_capacity(), 32),
             Self::Caching => (scsi::mode_sense_caching(), 255),
         }
@@ -109,6 +111,12 @@ pub(super) struct Access {
     pauses: u8,
 }
 
+/// How long a state may be called transitioning by a target that does not say (SPC-4, 6.37: 0 is "not
+/// specified"); Linux's time.
+const TRANSITION: Duration = Duration::from_secs(60);
+/// ALUA's transitioning.
+const TRANSITIONING: u8 = 0xf;
+
 fn blank(lun: u32) -> UnitInfo {
     UnitInfo {
         lun,
@@ -125,6 +133,9 @@ fn blank(lun: u32) -> UnitInfo {
         group: 0,
         state: 0,
         preferred: false,
+        transition: Duration::ZERO,
+        transitioning_since: None,
+        overdue: false,
         vendor: String::new(),
         product: String::new(),
         revision: String::new(),
@@ -132,7 +143,8 @@ fn blank(lun: u32) -> UnitInfo {
 }
 
 /// Puts what the groups say of the port we use into a unit. True when anything changed.
-fn apply_groups(unit: &mut UnitInfo, groups: &[PortGroup]) -> bool {
+fn apply_groups(unit: &mut UnitInfo, data: &[u8], now: Time) -> bool {
+    let (groups, seconds) = read_target_port_groups(data);
     let d = &unit.designators;
     let ours = match (d.target_port_group, d.relative_port) {
         (Some(g), _) => groups.iter().find(|p| p.group == g),
@@ -141,10 +153,23 @@ fn apply_groups(unit: &mut UnitInfo, groups: &[PortGroup]) -> bool {
         (None, None) => None,
     };
     let Some(g) = ours else { return false };
-    let changed = (unit.group, unit.state, unit.preferred) != (g.group, g.state, g.preferred);
+    let mut changed = (unit.group, unit.state, unit.preferred) != (g.group, g.state, g.preferred);
     unit.group = g.group;
     unit.state = g.state;
     unit.preferred = g.preferred;
+    unit.transition = Duration::from_secs(seconds.into());
+    if g.state == TRANSITIONING {
+        let since = *unit.transitioning_since.get_or_insert(now);
+        let limit = match unit.transition {
+            Duration::ZERO => TRANSITION,
+            said => said,
+        };
+        changed |= !unit.overdue && now >= since + limit;
+        unit.overdue = now >= since + limit;
+    } else {
+        unit.transitioning_since = None;
+        unit.overdue = false;
+    }
     changed
 }
 
@@ -207,7 +232,7 @@ impl Session {
         let Step::Planned { ask, lun, .. } = self.step else {
             return;
         };
-        let (cdb, room) = ask.command();
+        let (cdb, room) = ask.command(self.plain_groups);
         let data = CommandData::In(SgList::zeroed(room));
         let sent = self.submit_own(scsi::lun_bytes(lun), &cdb, data, now);
         self.step = if sent {
@@ -242,6 +267,12 @@ impl Session {
             match (c.status, sense) {
                 (0x02, Some((6, ..))) if *attentions < ATTENTIONS_MAX => {
                     *attentions += 1;
+                    self.ask(ask, lun, now);
+                    return;
+                }
+                // A target of before SPC-4 takes the request for the extended header for a mistake.
+                (0x02, Some((5, ..))) if ask == Ask::Groups && !self.plain_groups => {
+                    self.plain_groups = true;
                     self.ask(ask, lun, now);
                     return;
                 }
@@ -344,7 +375,9 @@ impl Session {
             (Ask::Groups, data) => {
                 match data {
                     Some(d) => {
-                        apply_groups(unit, &scsi::parse_port_groups(&d));
+                        let before = self.units.iter().find(|u| u.lun == lun);
+                        unit.transitioning_since = before.and_then(|u| u.transitioning_since);
+                        apply_groups(unit, &d, now);
                     }
                     // It says that it has groups, and does not tell: as if it had none.
                     None => unit.tpgs = 0,
@@ -459,7 +492,7 @@ impl Session {
         access.attentions = 0;
         access.pauses = 0;
         if let (Some(d), Some(unit)) = (data, self.units.get_mut(access.at)) {
-            access.changed |= apply_groups(unit, &scsi::parse_port_groups(&d));
+            access.changed |= apply_groups(unit, &d, now);
             access.rescan |= unit.block_size == 0 && matches!(unit.state, 0 | 1);
         }
         access.at += 1;

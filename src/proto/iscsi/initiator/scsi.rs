@@ -252,48 +252,14 @@ pub fn parse_caching(d: &[u8]) -> (bool, bool) {
     (wce, device & 0x10 != 0)
 }
 
-/// REPORT TARGET PORT GROUPS, length-only header (SPC, 6.36).
-pub fn report_target_port_groups(room: u32) -> Cdb {
+/// REPORT TARGET PORT GROUPS (SPC-4, 6.37), with the length-only header or the extended one, which has
+/// the implicit transition time.
+pub fn report_target_port_groups(extended: bool, room: u32) -> Cdb {
     let mut c = [0; 16];
     c[0] = 0xa3;
-    c[1] = 0x0a;
+    c[1] = if extended { 0x2a } else { 0x0a };
     c[6..10].copy_from_slice(&room.to_be_bytes());
     c
-}
-
-/// One group of REPORT TARGET PORT GROUPS.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PortGroup {
-    pub group: u16,
-    pub state: u8,
-    pub preferred: bool,
-    pub ports: Vec<u16>,
-}
-
-pub fn parse_port_groups(d: &[u8]) -> Vec<PortGroup> {
-    let mut out = Vec::new();
-    if d.len() < 4 {
-        return out;
-    }
-    let len = u32::from_be_bytes([d[0], d[1], d[2], d[3]]) as usize;
-    let end = len.saturating_add(4).min(d.len());
-    let mut rest = &d[4..end];
-    while let Some(head) = rest.get(..8) {
-        let n = usize::from(head[7]);
-        let ports = rest[8..]
-            .chunks_exact(4)
-            .take(n)
-            .map(|p| u16::from_be_bytes([p[2], p[3]]))
-            .collect();
-        out.push(PortGroup {
-            group: u16::from_be_bytes([head[2], head[3]]),
-            state: head[0] & 0x0f,
-            preferred: head[0] & 0x80 != 0,
-            ports,
-        });
-        rest = rest.get(8 + 4 * n..).unwrap_or(&[]);
-    }
-    out
 }
 
 /// Sense key, ASC and ASCQ of fixed or descriptor sense data, current or deferred (SPC, 4.4).

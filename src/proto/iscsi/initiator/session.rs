@@ -73,6 +73,8 @@ pub struct Session {
     pub(super) step_on: usize,
     pub(super) scan: Option<Scan>,
     pub(super) access: Option<Access>,
+    /// The target does not know the extended header of REPORT TARGET PORT GROUPS.
+    pub(super) plain_groups: bool,
     /// Upkeep that waits for its turn.
     pub(super) want_scan: bool,
     pub(super) want_access: bool,
@@ -105,6 +107,7 @@ impl Session {
             step_on: 0,
             scan: None,
             access: None,
+            plain_groups: false,
             want_scan: false,
             want_access: false,
             access_due: Time::NEVER,

@@ -192,6 +192,15 @@ impl fmt::Display for LoginFailure {
                     "the target wants CHAP: give a name and a secret"
                 }
             ),
+            // SPDK's target says so where it wants CHAP and none is offered.
+            Self::Refused {
+                class: 2,
+                detail: 0,
+                chap: false,
+                ..
+            } => f.write_str(
+                "login refused with status 0200h: initiator error; if the target wants CHAP, give a name and a secret",
+            ),
             Self::Refused { class, detail, .. } => write!(
                 f,
                 "login refused with status {class:02x}{detail:02x}h: {}",

@@ -52,42 +52,52 @@ impl TargetConn {
         std::mem::take(&mut s.data)
     }
 
-    /// Asks for the next part of a command's data, or tells that all is there.
+    /// Asks for the next parts of a command's data, or tells that all is there.
     pub(super) fn fetch_on(&mut self, slot: u16) {
         let at = usize::from(slot);
+        let max_burst = self.params.max_burst;
         let s = &mut self.slots[at];
-        if s.state != State::Fetching || s.unsolicited || s.r2t.is_some() {
+        if s.state != State::Fetching || s.unsolicited {
             return;
         }
         let total = s.data.len() as u32;
-        if s.received >= total {
-            let intact = s.intact;
-            self.end_fetch(slot);
-            self.events.push_back(Event::DataReady { slot, intact });
-            return;
-        }
-        let offset = s.received;
-        let desired = (total - offset).min(self.params.max_burst);
-        s.r2t = Some((offset, desired));
-        s.next_data_sn = 0;
-        let r2t_sn = s.r2t_sn;
-        s.r2t_sn += 1;
-        let ttt = ttt(slot, s.generation);
-        let (lun, itt) = (s.cmd.lun, s.cmd.itt);
-        let sn = self.target_sn();
-        self.counters.r2ts += 1;
-        self.pdu(&[], |_, out| {
-            R2t {
-                lun,
-                itt,
-                ttt,
-                sn,
-                r2t_sn,
-                offset,
-                desired,
+        let burst = |from: u32| (total - from).min(max_burst);
+        if s.r2t.is_none() {
+            if s.received >= total {
+                let intact = s.intact;
+                self.end_fetch(slot);
+                self.events.push_back(Event::DataReady { slot, intact });
+                return;
             }
-            .emit(out);
-        });
+            s.r2t = Some((s.received, burst(s.received)));
+            s.asked = s.asked.max(s.received);
+            s.next_data_sn = 0;
+        }
+        loop {
+            let s = &mut self.slots[at];
+            if s.asked >= total || s.r2t_sn - s.filling >= u32::from(self.params.max_r2t.max(1)) {
+                return;
+            }
+            let (offset, desired, r2t_sn) = (s.asked, burst(s.asked), s.r2t_sn);
+            s.asked += desired;
+            s.r2t_sn += 1;
+            let ttt = ttt(slot, s.generation, r2t_sn);
+            let (lun, itt) = (s.cmd.lun, s.cmd.itt);
+            let sn = self.target_sn();
+            self.counters.r2ts += 1;
+            self.pdu(&[], |_, out| {
+                R2t {
+                    lun,
+                    itt,
+                    ttt,
+                    sn,
+                    r2t_sn,
+                    offset,
+                    desired,
+                }
+                .emit(out);
+            });
+        }
     }
 
     /// No more data of a command is awaited.

@@ -54,6 +54,8 @@ pub struct Params {
     pub receive_max: u32,
     pub max_burst: u32,
     pub first_burst: u32,
+    /// MaxOutstandingR2T: sequences of one command that may be asked for at a time.
+    pub max_r2t: u16,
 }
 
 impl Default for Params {
@@ -66,6 +68,7 @@ impl Default for Params {
             receive_max: 8192,
             max_burst: 262_144,
             first_burst: 65536,
+            max_r2t: 1,
         }
     }
 }
@@ -167,9 +170,15 @@ struct Slot {
     early: bool,
     /// The initiator may still send unsolicited data.
     unsolicited: bool,
-    /// Offset, length and next DataSN of the sequence that is due.
+    /// Offset and length of the sequence that is being filled: the first of those asked for, since they
+    /// come in order (DataSequenceInOrder).
     r2t: Option<(u32, u32)>,
+    /// Its R2TSN.
+    filling: u32,
+    /// Where the last sequence that was asked for ends.
+    asked: u32,
     next_data_sn: u32,
+    /// R2TSN of the next R2T.
     r2t_sn: u32,
     intact: bool,
 }
@@ -236,6 +245,8 @@ impl TargetConn {
             early: false,
             unsolicited: false,
             r2t: None,
+            filling: 0,
+            asked: 0,
             next_data_sn: 0,
             r2t_sn: 0,
             intact: true,
@@ -418,9 +429,19 @@ impl Default for TargetConn {
     }
 }
 
-/// A Target Transfer Tag: slot and how often it was used.
-const fn ttt(slot: u16, generation: u16) -> u32 {
-    (generation as u32) << 16 | slot as u32
+/// Bits of a Target Transfer Tag that name the slot.
+const TTT_SLOT: u32 = 12;
+const _: () = assert!(SLOTS < (1 << TTT_SLOT) - 1);
+
+/// A Target Transfer Tag: slot, R2TSN, and how often the slot was used. Each R2T has its own
+/// (RFC 7143, 11.8.5).
+const fn ttt(slot: u16, generation: u16, r2t_sn: u32) -> u32 {
+    (generation as u32 & 0xfff) << 20 | (r2t_sn & 0xff) << TTT_SLOT | slot as u32
+}
+
+/// The slot that such a tag names.
+const fn slot_of_ttt(ttt: u32) -> u16 {
+    (ttt & ((1 << TTT_SLOT) - 1)) as u16
 }
 
 fn range_crc(data: &SgList, offset: u32, len: u32) -> u32 {

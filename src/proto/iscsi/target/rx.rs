@@ -2,7 +2,7 @@
 
 use super::early::Numbered;
 use super::order::Arrival;
-use super::{ConnError, Event, State, TargetConn, range_crc, ttt};
+use super::{ConnError, Event, State, TargetConn, range_crc, slot_of_ttt, ttt};
 use crate::base::crc::crc32c_append;
 use crate::base::iovecs::RecvVec;
 use crate::base::limits::{DIRECT_MIN, STAGING};
@@ -290,6 +290,8 @@ impl TargetConn {
         s.unsolicited =
             !cmd.is_final && !self.params.initial_r2t && cmd.expected.min(first_burst) > 0;
         s.r2t = None;
+        s.filling = 0;
+        s.asked = 0;
         s.next_data_sn = 0;
         s.r2t_sn = 0;
         s.intact = true;
@@ -376,14 +378,15 @@ impl TargetConn {
             self.slot_of(d.itt)
                 .filter(|s| self.slots[usize::from(*s)].unsolicited)
         } else {
-            let slot = d.ttt as u16;
+            let slot = slot_of_ttt(d.ttt);
             self.slots
                 .get(usize::from(slot))
                 .is_some_and(|s| {
+                    let mut asked = s.filling..s.r2t_sn;
                     s.state == State::Fetching
-                        && d.ttt == ttt(slot, s.generation)
                         && s.r2t.is_some()
                         && s.cmd.itt == d.itt
+                        && asked.any(|sn| d.ttt == ttt(slot, s.generation, sn))
                 })
                 .then_some(slot)
         };
@@ -404,9 +407,11 @@ impl TargetConn {
             Some((offset, desired)) => end <= offset + desired,
             None => end <= first_burst.min(s.cmd.expected),
         };
+        // The sequences that were asked for come in order as well (DataSequenceInOrder).
+        let due = d.ttt == NO_TAG || d.ttt == ttt(slot, s.generation, s.filling);
         // Order and numbers are agreed on; a gap cannot be filled at this recovery level, so the
         // command fails once its sequence is over (RFC 7143, 7.9).
-        if d.data_sn != s.next_data_sn || d.offset != s.received || !fits {
+        if d.data_sn != s.next_data_sn || d.offset != s.received || !fits || !due {
             s.intact = false;
         }
         s.next_data_sn = s.next_data_sn.wrapping_add(1);
@@ -498,6 +503,7 @@ impl TargetConn {
         if let Some((offset, desired)) = s.r2t {
             if s.received >= offset + desired {
                 s.r2t = None;
+                s.filling += 1;
             } else if p.last {
                 // It ended early: what is missing never comes.
                 s.intact = false;

@@ -133,6 +133,52 @@ fn unsolicited_data_that_comes_with_its_command_finds_a_place() {
     assert_eq!((c.counters().bytes_in, c.counters().ignored), (1024, 0));
 }
 
+/// Data for one sequence that was asked for.
+fn asked(ttt: u32, offset: u32, data: &[u8]) -> Vec<u8> {
+    let mut out = unasked(1, 0, offset, data, true);
+    out[20..24].copy_from_slice(&ttt.to_be_bytes());
+    out
+}
+
+fn conn_with_two_r2ts() -> (TargetConn, impl Fn(u32) -> u32) {
+    let mut c = TargetConn::new();
+    c.begin(1, 1);
+    c.enter_full_feature(Params {
+        max_burst: 512,
+        max_r2t: 2,
+        ..Params::default()
+    });
+    feed(&mut c, &write(1, &[], 2048));
+    let slot = c.slot_of(1).expect("it is not answered");
+    let generation = c.slots[usize::from(slot)].generation;
+    (c, move |sn| ttt(slot, generation, sn))
+}
+
+#[test]
+fn as_many_sequences_as_agreed_on_are_asked_for_at_a_time() {
+    let (mut c, ttt) = conn_with_two_r2ts();
+    assert_eq!(c.counters().r2ts, 2);
+    for (sn, r2ts, responses) in [(0, 3, 0), (1, 4, 0), (2, 4, 0), (3, 4, 1)] {
+        feed(&mut c, &asked(ttt(sn), sn * 512, &[1; 512]));
+        let k = c.counters();
+        assert_eq!((k.r2ts, k.responses, k.ignored), (r2ts, responses, 0));
+    }
+    assert_eq!(c.counters().bytes_in, 2048);
+}
+
+#[test]
+fn sequences_out_of_order_end_the_command() {
+    let (mut c, ttt) = conn_with_two_r2ts();
+    feed(&mut c, &asked(ttt(1), 512, &[1; 512]));
+    assert_eq!((c.counters().r2ts, c.counters().responses), (2, 1));
+    feed(&mut c, &asked(ttt(0), 0, &[1; 512]));
+    assert_eq!((c.counters().ignored, c.failure()), (1, None));
+    // A tag that was never given out.
+    let (mut c, ttt) = conn_with_two_r2ts();
+    feed(&mut c, &asked(ttt(2), 0, &[1; 512]));
+    assert_eq!((c.counters().ignored, c.counters().responses), (1, 0));
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(b in proptest::collection::vec(any::<u8>(), 0..600), opcode in 0_u8..7, at in 0_u32..4) {
