@@ -182,6 +182,9 @@ pub enum CommandError {
         status: NtStatus,
         hint: &'static str,
     },
+    /// What is under way.
+    #[error("{0} has not ended yet; try again")]
+    Busy(String),
     #[error(transparent)]
     Reactor(#[from] HandleError),
     /// In force, and lost with the next restart.

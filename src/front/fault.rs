@@ -20,6 +20,10 @@ pub enum Fault {
     Reset,
     /// The listener is closed: connects are refused.
     Refuse(bool),
+    /// iSCSI alone: REPORT and SET TARGET PORT GROUPS are answered with BUSY.
+    BusyGroups(bool),
+    /// iSCSI alone: SET TARGET PORT GROUPS fails.
+    RefuseGroups(bool),
 }
 
 /// The faults in force at a portal.
@@ -28,5 +32,7 @@ pub struct Faults {
     pub drop: bool,
     pub hold: bool,
     pub refuse: bool,
+    pub busy_groups: bool,
+    pub refuse_groups: bool,
     pub delay: Duration,
 }

@@ -28,6 +28,9 @@ pub struct LunSettings {
     pub retry_after: Duration,
     /// Paths whose identity has nothing in common with the LUN's are let in all the same.
     pub trust_paths: bool,
+    /// Targets whose access states differ may be told which to have (explicit ALUA), for every host
+    /// that they serve.
+    pub explicit_alua: bool,
 }
 
 impl Default for LunSettings {
@@ -37,6 +40,7 @@ impl Default for LunSettings {
             retry_max: 3,
             retry_after: Duration::ZERO,
             trust_paths: false,
+            explicit_alua: false,
         }
     }
 }

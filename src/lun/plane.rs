@@ -25,10 +25,12 @@ use crate::path::url::{NexusSpec, PathSpec};
 
 mod dispatch;
 mod fencing;
+mod groups;
 mod joining;
 mod manage;
 mod outcome;
 mod ports;
+pub use groups::{SetAnswer, SetBegun, SetDone, ToldGroup};
 pub use manage::{Overview, PathOverview, target_name};
 
 /// A LUN on this reactor.
@@ -60,10 +62,20 @@ pub struct Plane {
     ports: Vec<Port>,
     pool: RequestPool,
     doubts: DoubtsOf,
+    orders: groups::Orders,
     now: Time,
     released: Vec<Release>,
     events: Vec<PathEvent>,
     done: Vec<(Token, Outcome)>,
+}
+
+/// How the states of a LUN's paths may differ, and be told.
+fn alua_of(asymmetric_kind: bool, explicit: bool) -> Alua {
+    match (asymmetric_kind, explicit) {
+        (false, _) => Alua::None,
+        (true, false) => Alua::Implicit,
+        (true, true) => Alua::Both,
+    }
 }
 
 impl Plane {
@@ -76,6 +88,7 @@ impl Plane {
             pool: RequestPool::default(),
             // Until it is told whom it shares them with; by a clock that stands, only proofs count.
             doubts: Doubts::default().join(Clock::virtual_at(now).0),
+            orders: groups::Orders::default(),
             now,
             released: Vec::new(),
             events: Vec::new(),
@@ -100,11 +113,7 @@ impl Plane {
             .iter()
             .any(|p| !matches!(p.spec.nexus, NexusSpec::Local(_)));
         // ANA is folded like implicit ALUA; a LUN on local devices has no access states.
-        let alua = if asymmetric_kind {
-            Alua::Implicit
-        } else {
-            Alua::None
-        };
+        let alua = alua_of(asymmetric_kind, settings.explicit_alua);
         let selector = Selector::new(Options {
             alua,
             ..Options::default()
@@ -130,6 +139,12 @@ impl Plane {
             self.loads.resize_with(association + 1, NexusLoad::default);
         }
         let channel = &mut self.channels[id.0 as usize];
+        // A LUN that began with local paths, or with none, learns here that states may differ.
+        if !matches!(path.spec.nexus, NexusSpec::Local(_)) && channel.selector.alua() == Alua::None
+        {
+            let alua = alua_of(true, channel.settings.explicit_alua);
+            channel.selector.set_alua(alua);
+        }
         // The place of a path that is gone, or a new one: where the selector will put it.
         let gone = |s: &PathSlot| s.life == SlotLife::Gone;
         let at = channel.slots.iter().position(gone);
@@ -314,6 +329,12 @@ impl Plane {
             if now >= self.channels[c].next_sweep {
                 self.sweep(c);
             }
+            if self.channels[c].settings.explicit_alua {
+                self.order_groups(c);
+            }
+        }
+        if !self.orders.is_empty() {
+            self.look_after_orders();
         }
         worked
     }
@@ -362,7 +383,7 @@ impl Plane {
 
     /// When `poll` has something to do even if nothing arrives.
     pub fn next_deadline(&self) -> Time {
-        if self.ports.iter().any(|p| !p.done.is_empty()) {
+        if self.ports.iter().any(|p| !p.done.is_empty()) || self.orders.any_over() {
             return Time::ZERO;
         }
         let channels = self

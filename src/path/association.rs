@@ -411,6 +411,28 @@ impl Association {
         }
     }
 
+    /// What the target says of access states is being read, or soon will be.
+    pub fn is_reading_access(&self) -> bool {
+        match (&self.link, self.state) {
+            (Link::Nvme(link), State::Up) => link.is_reading_access(),
+            (Link::Iscsi(link), State::Up) => link.is_reading_access(),
+            _ => false,
+        }
+    }
+
+    /// Tells the target to make the group of one of its units active/optimized (SET TARGET PORT
+    /// GROUPS); [`LinkNews::GroupsSet`] follows. False: it cannot be asked now, or takes no orders.
+    pub fn optimize(&mut self, nsid: u32, tag: u32, now: Time) -> bool {
+        let unit = self.units.iter().find(|u| u.nsid == nsid);
+        let group = unit.and_then(|u| u16::try_from(u.group).ok());
+        match (&mut self.link, group) {
+            (Link::Iscsi(link), Some(group)) if self.state == State::Up => {
+                link.optimize_groups(nsid, vec![group], tag, now)
+            }
+            _ => false,
+        }
+    }
+
     /// The requests of a lost connection of the session.
     pub fn take_orphans(&mut self, tag: u64) -> Vec<Token> {
         match &mut self.link {

@@ -354,6 +354,9 @@ impl IscsiLink {
                 SessionEvent::AccessChanged => news.push(LinkNews::Access),
                 SessionEvent::UnitsChanged => news.push(LinkNews::Units),
                 SessionEvent::TaskAnswered { .. } => {}
+                SessionEvent::GroupsSet { tag, done } => {
+                    news.push(LinkNews::GroupsSet { tag, done });
+                }
                 SessionEvent::ConnectionUp { ix } => self.lanes[ix].is_up(),
                 SessionEvent::ConnectionMoved {
                     ix,
@@ -439,6 +442,15 @@ impl IscsiLink {
 
     pub fn reread_access(&mut self, now: Time) {
         self.session.reread_access(now);
+    }
+
+    pub fn is_reading_access(&self) -> bool {
+        self.session.is_reading_access()
+    }
+
+    /// See [`Session::optimize_groups`].
+    pub fn optimize_groups(&mut self, lun: u32, groups: Vec<u16>, tag: u32, now: Time) -> bool {
+        self.session.optimize_groups(lun, groups, tag, now)
     }
 
     pub fn session_name(&self) -> Option<SessionName> {

@@ -41,6 +41,12 @@ pub enum LinkNews {
     Access,
     /// Namespaces came, went or changed size.
     Units,
+    /// The target was told to change the states of its groups; whether it did. The states were read
+    /// again then.
+    GroupsSet {
+        tag: u32,
+        done: bool,
+    },
     /// A Cross-Controller Reset was answered; whether it proved the reset.
     CcrAnswered {
         tag: u32,
@@ -308,6 +314,10 @@ impl NvmeLink {
 
     pub fn reread_access(&mut self, now: Time) {
         self.machine.reread_ana(now);
+    }
+
+    pub fn is_reading_access(&self) -> bool {
+        self.machine.is_reading_ana()
     }
 
     pub fn controller_name(&self) -> Option<ControllerName> {

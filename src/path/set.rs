@@ -31,6 +31,8 @@ pub enum PathEvent {
     Access(AssociationIx),
     /// Units came, went or changed size.
     Units(AssociationIx),
+    /// The target was told to optimize groups; whether it did. Its units tell the states since.
+    GroupsSet { tag: u32, done: bool },
     /// Nothing of this loss can be executed any more, and why.
     FenceOpen(LossId, Proof),
 }
@@ -137,6 +139,16 @@ impl PathSet {
         for a in &mut self.associations {
             a.reread_access(now);
         }
+    }
+
+    /// Some target is still being asked for its access states.
+    pub fn is_reading_access(&self) -> bool {
+        self.associations.iter().any(Association::is_reading_access)
+    }
+
+    /// See [`Association::optimize`].
+    pub fn optimize(&mut self, ix: AssociationIx, nsid: u32, tag: u32, now: Time) -> bool {
+        self.associations[ix].optimize(nsid, tag, now)
     }
 
     /// The longest pause between two tries to reach a nexus; without, as invariant I9 has it.
@@ -279,6 +291,9 @@ impl PathSet {
                 LinkNews::Units => {
                     self.associations[ix].refresh_units();
                     self.events.push(PathEvent::Units(ix));
+                }
+                LinkNews::GroupsSet { tag, done } => {
+                    self.events.push(PathEvent::GroupsSet { tag, done });
                 }
                 LinkNews::CcrAnswered { tag, proven } => self.ccr_answered(tag, proven, now),
                 LinkNews::ConnectionLost { tag } => self.connection_lost(ix, tag, now),

@@ -1,5 +1,6 @@
 //! `umpio serve` as its users meet it: a config file, a socket, signals, restarts.
 
+mod busy;
 mod codes;
 mod defaults;
 mod iscsi;

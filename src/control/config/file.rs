@@ -81,6 +81,8 @@ pub(super) struct Lun {
     pub weights: Option<Spanned<Vec<u32>>>,
     #[serde(default)]
     pub trust_paths: bool,
+    #[serde(default)]
+    pub explicit_alua: bool,
 }
 
 #[derive(Deserialize)]

@@ -108,7 +108,16 @@ pub struct LunConfig {
     pub paths: Vec<String>,
     /// By place in `paths`; 0 where missing.
     pub weights: Vec<u32>,
+    pub flags: LunFlags,
+}
+
+/// What a LUN is allowed.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct LunFlags {
+    /// Paths join whose identity has nothing in common with the LUN's.
     pub trust_paths: bool,
+    /// Targets are told which access states to have (SET TARGET PORT GROUPS).
+    pub explicit_alua: bool,
 }
 
 /// A LUN that should be served on.
@@ -452,7 +461,10 @@ impl Reader<'_> {
                 policy,
                 paths: paths.into_iter().map(str::to_owned).collect(),
                 weights,
-                trust_paths: lun.trust_paths,
+                flags: LunFlags {
+                    trust_paths: lun.trust_paths,
+                    explicit_alua: lun.explicit_alua,
+                },
             });
         }
         Ok(luns)
@@ -622,9 +634,6 @@ pub const PATHS_ALLOWED: &str = "1 to 32 of nvme-tcp://HOST[:PORT]/NQN[?options]
 /// The place of the path that is wrong, and in what way.
 pub fn check_paths(urls: &[&str]) -> Result<(), (usize, String)> {
     let max = limits::PATHS_PER_LUN;
-    if urls.is_empty() {
-        return Err((0, "a LUN needs at least one path".to_owned()));
-    }
     if urls.len() > max {
         return Err((max, format!("{} paths given", urls.len())));
     }

@@ -154,12 +154,6 @@ fn what_is_wrong_is_told_with_line_key_and_what_is_allowed() {
             "letters",
         ),
         (
-            "[[lun]]\nname = \"a\"\npaths = []\n".into(),
-            3,
-            "lun[0].paths[0]",
-            "mem:SIZE",
-        ),
-        (
             "[[lun]]\nname = \"a\"\npaths = [\n\"mem:1M\",\n\"mem:1Q\"]\n".into(),
             5,
             "lun[0].paths[1]",

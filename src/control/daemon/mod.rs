@@ -7,22 +7,25 @@
 //! ```
 //!
 //! Commands are short: what a reactor does within a turn, and one write to disk where something is
-//! kept. Reactors never wait for any of it.
+//! kept. Those that take a target's answer begin, and end when that has come; others are carried out
+//! meanwhile. Reactors never wait for any of it.
 
 pub mod notify;
 mod surface;
 
 use super::command::{Answer, Command, CommandError};
-use super::registry::Registry;
+use super::registry::{Registry, Reply};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
 /// How often the reactors are looked at.
 const LOOK: Duration = Duration::from_millis(50);
+/// The same while a call waits for a target.
+const ATTEND: Duration = Duration::from_millis(2);
 
 struct Order {
     command: Command,
-    answer: Sender<Result<Answer, CommandError>>,
+    answer: Reply,
 }
 
 /// How other threads give commands.
@@ -94,22 +97,26 @@ impl Control {
         let clock = crate::base::clock::Clock::monotonic();
         let mut next = clock.now() + LOOK;
         while !self.registry.is_stopping() {
-            let wait = next.since(clock.now());
+            let mut wait = next.since(clock.now());
+            if self.registry.is_waiting() {
+                wait = wait.min(ATTEND);
+            }
             match self.orders.recv_timeout(wait) {
                 Ok(order) => {
                     let reload = matches!(order.command, Command::Reload);
                     if reload {
                         on_reload(true);
                     }
-                    let answer = self.registry.run(order.command);
+                    self.registry.begin(order.command, order.answer);
                     if reload {
                         on_reload(false);
                     }
-                    // Whoever asked may have gone away.
-                    let _ = order.answer.send(answer);
                 }
                 // This thread has a handle itself.
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+            }
+            if self.registry.is_waiting() {
+                self.registry.attend();
             }
             if clock.now() < next {
                 continue;

@@ -12,15 +12,46 @@ pub(super) const BATCH_MAX: usize = 256;
 /// Once the answer to a batch is this long, the rest of the batch is not carried out.
 const BATCH_ANSWER_MAX: usize = 1 << 20;
 
-/// Carries out a message and gives what goes back: one line of JSON, or nothing for notifications.
+/// A message that is JSON.
+#[derive(Debug)]
+pub(super) struct Parsed(Value);
+
+/// Reads a message.
+///
+/// # Errors
+/// It is no JSON: what goes back.
+pub(super) fn parse(message: &[u8]) -> Result<Parsed, String> {
+    let refused = |e| refuse(&RpcError::new(code::PARSE, format!("no JSON: {e}")));
+    serde_json::from_slice(message).map(Parsed).map_err(refused)
+}
+
+impl Parsed {
+    /// Something in it may take longer than others should wait.
+    pub(super) fn waits(&self, methods: &dyn Methods) -> bool {
+        let one = |request: &Value| {
+            let method = request.get("method").and_then(Value::as_str);
+            method.is_some_and(|m| methods.waits(m))
+        };
+        match &self.0 {
+            Value::Array(batch) => batch.iter().take(BATCH_MAX).any(one),
+            single => one(single),
+        }
+    }
+
+    /// Carries it out and gives what goes back: one line of JSON, or nothing for notifications.
+    pub(super) fn answer(self, methods: &mut dyn Methods) -> Option<String> {
+        match self.0 {
+            Value::Array(batch) => answer_batch(batch, methods),
+            single => answer_one(single, methods),
+        }
+    }
+}
+
+/// Reads a message, carries it out, gives what goes back.
 pub(super) fn answer(message: &[u8], methods: &mut dyn Methods) -> Option<String> {
-    let parsed: Value = match serde_json::from_slice(message) {
-        Ok(parsed) => parsed,
-        Err(e) => return Some(refuse(&RpcError::new(code::PARSE, format!("no JSON: {e}")))),
-    };
-    match parsed {
-        Value::Array(batch) => answer_batch(batch, methods),
-        single => answer_one(single, methods),
+    match parse(message) {
+        Ok(parsed) => parsed.answer(methods),
+        Err(refused) => Some(refused),
     }
 }
 

@@ -5,12 +5,14 @@
 //! - `message`: a message in, its answer out; batches, notifications, error codes
 //! - [`Params`]: the parameters of a call, every complaint naming its field
 //! - `connection`: one client, with bounds on what it may make us hold
-//! - `budget`: how much is done for all of them in a while
+//! - `budget`: how much is done for all of them in a while, and for whom first
+//! - `away`: calls that take longer, on threads of their own
 //! - `socket`: the socket's file
 //! - [`Server`]: the thread that serves them all
 //!
 //! Who serves brings [`Methods`].
 
+mod away;
 mod budget;
 mod connection;
 mod error;
@@ -55,9 +57,21 @@ pub fn converse(pieces: &[&[u8]], message_max: usize, methods: &mut dyn Methods)
 
 /// What can be called.
 pub trait Methods: Send + fmt::Debug {
-    /// Carries out one call. It is made on the server's thread, and all clients wait for it.
+    /// Carries out one call. It is made on the server's thread, and all clients wait for it, unless
+    /// it [`waits`](Self::waits).
     ///
     /// # Errors
     /// The method does not exist, its parameters are wrong, or it could not be done.
     fn call(&mut self, method: &str, params: Params) -> Result<Value, RpcError>;
+
+    /// Calls of this method may take longer than other clients should wait. They are made on a
+    /// thread of their own, by a [`fork`](Self::fork).
+    fn waits(&self, _method: &str) -> bool {
+        false
+    }
+
+    /// The same methods for another thread; none where none may wait.
+    fn fork(&self) -> Option<Box<dyn Methods>> {
+        None
+    }
 }

@@ -4,10 +4,11 @@
 //! and no thread, so hundreds of idle ones are nothing; commands are carried out one after the
 //! other, so that no more than one order of ours is in a reactor's mailbox at a time, however many
 //! clients there are; and ending it is one wake-up. The price is that a command must be short: it
-//! is what a reactor does within a turn. No socket is ever waited for, and no client, nor all of them
-//! together, gets more than a `budget` allows.
+//! is what a reactor does within a turn; those that wait for a target are made `away`. No socket is ever
+//! waited for, and no client, nor all of them together, gets more than a `budget` allows.
 
-use super::budget::Budget;
+use super::away::Away;
+use super::budget::{Budget, Usage};
 use super::connection::{Connection, PIECE};
 use super::error::{RpcError, code};
 use super::message;
@@ -23,7 +24,6 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// What bounds a server.
 #[derive(Clone, Debug)]
@@ -70,7 +70,10 @@ impl Server {
         let stop = Arc::new(EventFd::from_flags(
             EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK,
         )?);
+        let returned = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let mut serving = Serving {
+            away: Away::new(returned),
+            next_number: 0,
             listener,
             stop: stop.clone(),
             connections: Vec::new(),
@@ -115,8 +118,11 @@ struct Serving {
     /// Off for a moment after an accept that failed.
     accepting: bool,
     budget: Budget,
-    /// The connection that is looked at first: another one each time.
+    /// Of those that had as much the one that is looked at first: another one each time.
     first: usize,
+    away: Away,
+    /// Number of the next connection.
+    next_number: u64,
 }
 
 /// Methods, and how often they were called.
@@ -131,62 +137,107 @@ impl Methods for Counted {
         self.calls += 1;
         self.methods.call(method, params)
     }
+
+    fn waits(&self, method: &str) -> bool {
+        self.methods.waits(method)
+    }
+
+    fn fork(&self) -> Option<Box<dyn Methods>> {
+        self.methods.fork()
+    }
 }
 
 impl Serving {
     fn run(&mut self) {
         let mut piece = Box::new([0; PIECE]);
         let mut ready = Vec::new();
+        let mut order = Vec::new();
         loop {
-            if let Some(pause) = self.budget.wait() {
-                if !self.pause(pause) {
-                    return;
-                }
-                continue;
-            }
+            self.budget.look();
             if !self.wait(&mut ready) {
                 return;
             }
+            self.budget.look();
+            self.take_back();
             self.first = self.first.wrapping_add(1);
-            for n in 0..ready.len() {
-                let at = self.first.wrapping_add(n) % ready.len();
-                let may_act = !self.budget.is_spent();
-                let connection = &mut self.connections[at];
-                let read = connection.turn(ready[at], &mut piece, &mut self.methods, may_act);
-                self.budget.take_bytes(read);
-                // What is no call at all has cost something too.
-                let messages = u64::from(read > 0);
-                let calls = std::mem::take(&mut self.methods.calls);
-                self.budget.take_calls(calls.max(messages));
+            self.put_in_order(ready.len(), &mut order);
+            for &at in &order {
+                self.turn(at, ready[at], &mut piece);
             }
             self.connections.retain(|c| !c.is_over());
             self.accept();
         }
     }
 
-    /// Does nothing for a while. False: the end.
-    fn pause(&self, time: Duration) -> bool {
-        let mut fds = [PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
-        // Rounded up: to come too early would be to look for nothing.
-        let ms = time.as_micros().div_ceil(1000).max(1);
-        let time = PollTimeout::from(u8::try_from(ms).unwrap_or(u8::MAX));
-        !matches!(poll(&mut fds, time), Ok(n) if n > 0)
+    /// Who had least goes first.
+    fn put_in_order(&self, count: usize, order: &mut Vec<usize>) {
+        order.clear();
+        order.extend((0..count).map(|n| self.first.wrapping_add(n) % count));
+        let rank = |&at: &usize| self.budget.rank(&self.connections[at].usage);
+        order.sort_by_key(rank);
+    }
+
+    fn turn(&mut self, at: usize, ready: PollFlags, piece: &mut [u8; PIECE]) {
+        let c = &mut self.connections[at];
+        let may_act = self.budget.allows(&mut c.usage);
+        let turn = c.turn(ready, piece, &mut self.methods, may_act);
+        if let Some(bytes) = turn.read {
+            self.budget.take_read(&mut c.usage, bytes);
+        }
+        let calls = std::mem::take(&mut self.methods.calls);
+        if turn.answered || turn.refused {
+            // What is no call at all has cost something too.
+            self.budget
+                .take_calls(&mut c.usage, calls.max(1), turn.answered);
+        }
+        let Some(message) = turn.away else { return };
+        if let Err(e) = self.away.send(c.number, message, &self.methods) {
+            let text = format!("there is no thread to carry it out: {e}");
+            let text = message::refuse(&RpcError::new(code::TOO_MUCH, text));
+            c.returned(Some(text));
+        }
+    }
+
+    /// Answers of calls that were made elsewhere.
+    fn take_back(&mut self) {
+        for (number, answer) in self.away.take() {
+            // Whoever has gone misses nothing.
+            if let Some(c) = self.connections.iter_mut().find(|c| c.number == number) {
+                c.returned(answer);
+            }
+        }
     }
 
     /// Waits until there is something to do, and says what is ready by connection. False: the end.
     fn wait(&mut self, ready: &mut Vec<PollFlags>) -> bool {
-        let mut fds = Vec::with_capacity(self.connections.len() + 2);
+        let mut held = self.budget.is_spent();
+        let mut working = false;
+        let mut wants = Vec::with_capacity(self.connections.len());
+        for c in &mut self.connections {
+            let may_act = self.budget.allows(&mut c.usage);
+            held |= !may_act;
+            working |= may_act && c.has_work();
+            wants.push(c.wants(may_act));
+        }
+        let mut fds = Vec::with_capacity(self.connections.len() + 3);
         fds.push(PollFd::new(self.stop.as_fd(), PollFlags::POLLIN));
-        let accept = if self.accepting {
+        fds.push(PollFd::new(self.away.returned().as_fd(), PollFlags::POLLIN));
+        let accept = if self.accepting && !self.budget.is_spent() {
             PollFlags::POLLIN
         } else {
             PollFlags::empty()
         };
         fds.push(PollFd::new(self.listener.as_fd(), accept));
-        let clients = self.connections.iter();
-        fds.extend(clients.map(|c| PollFd::new(c.fd(), c.wants())));
-        let time = if self.connections.iter().any(Connection::has_work) {
+        // Who may not act is left out: poll(2) tells of a hang-up whether it is asked for or not.
+        let clients = self.connections.iter().zip(&wants);
+        let clients = clients.filter(|(_, wants)| !wants.is_empty());
+        fds.extend(clients.map(|(c, wants)| PollFd::new(c.fd(), *wants)));
+        let time = if working {
             PollTimeout::ZERO
+        } else if held {
+            // Rounded up: to come too early would be to look for nothing.
+            let ms = self.budget.wait().as_micros().div_ceil(1000).max(1);
+            PollTimeout::from(u8::try_from(ms).unwrap_or(u8::MAX))
         } else if self.accepting {
             PollTimeout::NONE
         } else {
@@ -199,8 +250,13 @@ impl Serving {
             true => fd.revents().unwrap_or(PollFlags::empty()),
             false => PollFlags::empty(),
         };
+        let mut asked = fds[3..].iter();
+        let of = |wants: &PollFlags| match wants.is_empty() {
+            true => PollFlags::empty(),
+            false => asked.next().map_or(PollFlags::empty(), revents),
+        };
         ready.clear();
-        ready.extend(fds[2..].iter().map(revents));
+        ready.extend(wants.iter().map(of));
         revents(&fds[0]).is_empty()
     }
 
@@ -219,14 +275,18 @@ impl Serving {
                     let text = message::refuse(&RpcError::new(code::TOO_MUCH, text));
                     // A socket that nothing was sent to yet takes this at once.
                     let _ = stream.write_all(text.as_bytes());
-                    self.budget.take_calls(1);
+                    let mut nobody = Usage::new(&self.budget);
+                    self.budget.take_calls(&mut nobody, 1, false);
                 }
                 Ok((stream, _)) => {
+                    let mut usage = Usage::new(&self.budget);
+                    self.budget.take_calls(&mut usage, 1, false);
                     if stream.set_nonblocking(true).is_ok() {
-                        let connection = Connection::new(stream, self.message_max);
-                        self.connections.push(connection);
+                        self.next_number += 1;
+                        let number = self.next_number;
+                        let new = Connection::new(stream, self.message_max, number, usage);
+                        self.connections.push(new);
                     }
-                    self.budget.take_calls(1);
                 }
                 Err(e) => {
                     let passes = matches!(

@@ -67,6 +67,12 @@ impl Method {
         }
     }
 
+    /// It may have to wait for a target: a set request that tells it something, a Refresh that asks
+    /// it.
+    pub fn waits(&self) -> bool {
+        WAITING.contains(&self.name)
+    }
+
     /// Calls it. Parameters that it does not know are refused.
     ///
     /// # Errors
@@ -76,6 +82,16 @@ impl Method {
         (self.call)(surface, &mut params)
     }
 }
+
+/// Methods that may have to wait for a target.
+const WAITING: [&str; 6] = [
+    "vds_lun_mpio_set_load_balance_policy",
+    "vds_hw_provider_refresh",
+    "vds_service_refresh",
+    "dsm_lb_operations_dsm_set_load_balance_policy",
+    "dsm_lb_operations_dsm_set_load_balance_policy_alua",
+    "wmi_execute",
+];
 
 /// All of them.
 pub fn methods() -> impl Iterator<Item = &'static Method> {

@@ -58,6 +58,14 @@ fn bytes(answer: &Value) -> Vec<u8> {
         .expect("base64")
 }
 
+#[test]
+fn the_methods_that_wait_are_methods() {
+    for name in WAITING {
+        assert!(find(name).is_some_and(Method::waits), "{name}");
+    }
+    assert!(!find("vds_lun_mpio_get_path_info").expect("there").waits());
+}
+
 /// Every method with parameters that succeed.
 fn good(kit: &Kit, method: &Method) -> Value {
     let first = |list: &str| {

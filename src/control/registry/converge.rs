@@ -122,14 +122,14 @@ impl Registry {
             }
         }
         let weights_differ = was.weights != want.weights || was.wishes != want.wishes;
-        if was.policy == want.policy && !weights_differ && was.trust_paths == want.trust_paths {
+        if was.policy == want.policy && !weights_differ && was.flags == want.flags {
             return;
         }
         let Some(at) = self.luns.iter().position(|l| l.name == *name) else {
             return;
         };
-        self.luns[at].trust_paths = want.trust_paths;
-        let settings = self.settings(want.trust_paths);
+        self.luns[at].flags = want.flags;
+        let settings = self.settings(want.flags);
         let (policy, was_policy) = (want.policy, was.policy);
         let wishes = want.wishes.clone();
         let weights: Vec<(u64, u32)> = want

@@ -1,6 +1,6 @@
 //! What should be: the file's word and the run-time settings that win over it.
 
-use crate::control::config::{Config, Timers};
+use crate::control::config::{Config, LunFlags, Timers};
 use crate::control::state::{Override, Presence, SettingState, State, WishState};
 use crate::lun::policy::defaults::Setting;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ pub(super) struct Desired {
     pub policy: Option<Setting>,
     /// By nexus id as text.
     pub wishes: BTreeMap<String, WishState>,
-    pub trust_paths: bool,
+    pub flags: LunFlags,
 }
 
 /// What the file says about the keys of a LUN, as text to compare later.
@@ -134,7 +134,7 @@ pub(super) fn luns(config: &Config, state: &State) -> Vec<Desired> {
             weights: lun.weights.clone(),
             policy: lun.policy.map(Setting::new),
             wishes: BTreeMap::new(),
-            trust_paths: lun.trust_paths,
+            flags: lun.flags,
         });
     }
     for (name, kept) in &state.luns {
@@ -149,7 +149,7 @@ pub(super) fn luns(config: &Config, state: &State) -> Vec<Desired> {
                 weights: Vec::new(),
                 policy: None,
                 wishes: BTreeMap::new(),
-                trust_paths: false,
+                flags: LunFlags::default(),
             });
         }
     }

@@ -5,7 +5,7 @@ use super::desired::{self, Desired};
 use super::look::no_reactor;
 use super::{Lun, Registry, watch};
 use crate::control::command::{CommandError, NewLun, NewPolicy};
-use crate::control::config::{self, Timers};
+use crate::control::config::{self, LunFlags, Timers};
 use crate::control::events::EventKind;
 use crate::control::state::{self, Override, Presence, SettingState, WishState};
 use crate::engine::driver::Driver;
@@ -47,9 +47,10 @@ impl Registry {
         Ok(out)
     }
 
-    pub(super) fn settings(&self, trust_paths: bool) -> LunSettings {
+    pub(super) fn settings(&self, flags: LunFlags) -> LunSettings {
         LunSettings {
-            trust_paths,
+            trust_paths: flags.trust_paths,
+            explicit_alua: flags.explicit_alua,
             ..self.timers().settings()
         }
     }
@@ -71,7 +72,7 @@ impl Registry {
                 by_reactor[i].push(path);
             }
         }
-        let settings = self.settings(want.trust_paths);
+        let settings = self.settings(want.flags);
         let default = desired::default_policy(&self.config, &self.state);
         let mut channels = Vec::with_capacity(self.drivers.len());
         for (driver, paths) in self.drivers.iter().zip(by_reactor) {
@@ -93,7 +94,7 @@ impl Registry {
             disk: kept.disk,
             channels,
             paths: want.paths.clone(),
-            trust_paths: want.trust_paths,
+            flags: want.flags,
             hardware: None,
             seen: watch::Seen::default(),
         };
@@ -151,7 +152,7 @@ impl Registry {
             weights: new.weights,
             policy: new.policy.map(Setting::new),
             wishes: wishes.clone(),
-            trust_paths: false,
+            flags: LunFlags::default(),
         };
         self.open(&want).map_err(CommandError::Failed)?;
         let file = desired::file_keys(&self.config, &new.name);
@@ -450,7 +451,7 @@ impl Registry {
     pub(super) fn put_settings(&self) -> Result<(), CommandError> {
         self.put_recovery();
         for lun in &self.luns {
-            let settings = self.settings(lun.trust_paths);
+            let settings = self.settings(lun.flags);
             self.on_each(lun, move |r, channel| {
                 r.plane().set_settings(channel, settings.clone());
             })?;
@@ -487,7 +488,7 @@ pub(super) fn nexus_of(url: &str) -> u64 {
 }
 
 /// A path for each of `count` reactors; a local device is opened once and shared.
-fn open_path(url: &str, weight: u32, count: usize) -> Result<Vec<PathToOpen>, String> {
+pub(super) fn open_path(url: &str, weight: u32, count: usize) -> Result<Vec<PathToOpen>, String> {
     let spec = PathSpec::parse(url).map_err(|e| e.to_string())?;
     let mut out = Vec::with_capacity(count);
     let first = match &spec.nexus {

@@ -10,6 +10,8 @@
 //! | `hardware` | defaults by vendor and product; looking after paths |
 //! | `watch` | what has changed on the reactors since the last look: events |
 //! | `sessions` | iSCSI sessions and their connections |
+//! | `pending` | calls that have begun and wait for a target |
+//! | `mend` | whether the objects' picture can be trusted; Reenumerate and Refresh |
 //! | `surface` | what the Windows-shaped objects see and change |
 //! | `look` | answers to questions |
 //! | [`answer`] | what is answered |
@@ -23,13 +25,15 @@ mod desired;
 mod hardware;
 mod look;
 mod luns;
+mod mend;
+mod pending;
 mod serve;
 mod sessions;
 mod surface;
 mod watch;
 
 use super::command::{Answer, Command, CommandError};
-use super::config::{Config, ConfigError};
+use super::config::{Config, ConfigError, LunFlags};
 use super::events::{EventKind, Events};
 use super::state::{State, StateError, Store};
 use super::view::{CacheState, HardwareId};
@@ -40,6 +44,7 @@ use crate::engine::reactor::ReactorConfig;
 use crate::lun::plane::ChannelId;
 use crate::path::nvme_link::HostIdentity;
 use answer::ReloadAnswer;
+pub use pending::Reply;
 use std::io;
 
 /// A LUN that is open.
@@ -51,7 +56,7 @@ struct Lun {
     channels: Vec<ChannelId>,
     /// URLs in force, in the order they were added.
     paths: Vec<String>,
-    trust_paths: bool,
+    flags: LunFlags,
     /// What its target is, once that has told.
     hardware: Option<HardwareId>,
     seen: watch::Seen,
@@ -75,6 +80,7 @@ pub struct Registry {
     /// LUNs that were closed while this process lives.
     departed: Vec<uuid::Uuid>,
     cleared: counters::Cleared,
+    pending: Vec<pending::Pending>,
     /// When paths are looked at again.
     next_verify: Time,
     clock: Clock,
@@ -126,6 +132,7 @@ impl Registry {
             cache: CacheState::default(),
             departed: Vec::new(),
             cleared: counters::Cleared::default(),
+            pending: Vec::new(),
             next_verify: Time::ZERO,
             stopping: false,
         };
@@ -170,6 +177,7 @@ impl Registry {
     /// Keeps what was set at run time. An answer goes out after this.
     fn persist(&mut self) -> Result<(), StateError> {
         self.state.generation = self.state.generation.wrapping_add(1);
+        self.check_kept();
         match self.store.save(&self.state) {
             Ok(()) => {
                 self.state_kept = true;
@@ -181,6 +189,18 @@ impl Registry {
                 Err(e)
             }
         }
+    }
+
+    /// What was kept may have come into other hands: from now on it is written anew, and the picture
+    /// that it was half of is not to be trusted until somebody has it read again.
+    fn check_kept(&mut self) {
+        let Some(what) = self.store.damage() else {
+            return;
+        };
+        self.note(EventKind::StateFailed, "", None, what.clone());
+        self.cache.corrupt(what);
+        // Nothing that was set is lost: this daemon has it all.
+        self.state_kept = self.store.save_anew(&self.state).is_ok();
     }
 
     /// What was kept may turn out not to be durable: says so, and tries another way.
@@ -234,10 +254,11 @@ impl Registry {
     ///
     /// # Errors
     /// It names what is not there, is refused, or could not be done.
-    pub fn run(&mut self, command: Command) -> Result<Answer, CommandError> {
+    fn run(&mut self, command: Command) -> Result<Answer, CommandError> {
         if self.stopping && command.changes() {
             return Err(CommandError::Stopping);
         }
+        self.is_free(&command)?;
         match command {
             Command::Nothing => Ok(Answer::Done),
             Command::Version => Ok(Answer::Version(look::version())),

@@ -1,8 +1,6 @@
 //! The registry as the object models see it, and what they may change.
 
-use super::answer::fold;
 use super::hardware::{hardware, hardware_id};
-use super::luns::nexus_of;
 use super::{Lun, Registry, desired};
 use crate::control::command::{CommandError, NewPath, NewPolicy, ObjectAnswer, ObjectCommand};
 use crate::control::config::Timers;
@@ -15,7 +13,7 @@ use crate::control::view::{
 use crate::lun::plane::{Overview, PathOverview, target_name};
 use crate::lun::policy::defaults::Setting;
 use crate::lun::policy::query::PathAnswer;
-use crate::lun::policy::{NtStatus, PolicySpec, SetRequest, VendorPolicy};
+use crate::lun::policy::{PolicySpec, VendorPolicy};
 use crate::path::identity::Identity;
 use crate::path::url::NexusSpec;
 use std::sync::Arc;
@@ -31,8 +29,9 @@ impl Registry {
         }
         match command {
             ObjectCommand::View => Ok(ObjectAnswer::View(Arc::new(self.view()))),
-            ObjectCommand::SetPolicy { lun, request } => {
-                self.set_request(&lun, &request).map(ObjectAnswer::Status)
+            // They may have to wait, see `begin`.
+            ObjectCommand::SetPolicy { .. } | ObjectCommand::Refresh => {
+                Err(ChangeError::Failed("begun in the wrong place".to_owned()))
             }
             ObjectCommand::SetVendor {
                 lun,
@@ -64,20 +63,7 @@ impl Registry {
                 Ok(ObjectAnswer::Done)
             }
             ObjectCommand::Reenumerate => {
-                if let Some(why) = self.contradiction() {
-                    return Err(ChangeError::Failed(why));
-                }
-                self.cache.reenumerated();
-                Ok(ObjectAnswer::Done)
-            }
-            ObjectCommand::Refresh => {
-                if let Some(why) = self.contradiction() {
-                    return Err(ChangeError::Failed(why));
-                }
-                if !self.cache.refreshed() {
-                    let why = "the inventory has to be read again first: Reenumerate";
-                    return Err(ChangeError::Failed(why.to_owned()));
-                }
+                self.reenumerate()?;
                 Ok(ObjectAnswer::Done)
             }
         }
@@ -102,38 +88,6 @@ impl Registry {
         };
         self.policy_set(&new).map_err(|e| change_error(&e))?;
         Ok(ObjectAnswer::Done)
-    }
-
-    /// A set request of the DSM methods, judged by the selectors.
-    fn set_request(&mut self, name: &str, request: &SetRequest) -> Result<NtStatus, ChangeError> {
-        let lun = self.lun(name).map_err(|e| change_error(&e))?;
-        let mut now = Vec::with_capacity(self.drivers.len());
-        for (driver, channel) in self.drivers.iter().zip(lun.channels.clone()) {
-            let request = request.clone();
-            let set = driver.ask(move |r| {
-                let plane = r.plane();
-                let status = plane.set_request(channel, &request);
-                (status, plane.overview(channel))
-            });
-            let (status, overview) = set.map_err(|e| ChangeError::Failed(e.to_string()))?;
-            if now.is_empty() && !status.is_success() {
-                return Ok(status);
-            }
-            now.push(overview);
-            if !status.is_success() {
-                // Reactors see the access states of their own associations: this one is behind.
-                let why = "reactors do not agree on the access states yet; try again";
-                return Err(ChangeError::Failed(why.to_owned()));
-            }
-        }
-        let text = format!("policy {} by a DSM method", request.policy);
-        self.note(EventKind::PolicyChanged, name, None, text);
-        if let Some(now) = fold(now) {
-            self.keep_policy(name, &now);
-        }
-        self.persist()
-            .map_err(|e| ChangeError::Failed(e.to_string()))?;
-        Ok(NtStatus::SUCCESS)
     }
 
     fn set_engine_default(
@@ -178,27 +132,6 @@ impl Registry {
         self.departed.push(guid);
     }
 
-    /// Where two reactors contradict each other about a LUN, or one does not answer.
-    fn contradiction(&self) -> Option<String> {
-        for lun in &self.luns {
-            let all = match self.overviews(lun) {
-                Ok(all) => all,
-                Err(e) => return Some(format!("LUN '{}': {e}", lun.name)),
-            };
-            let paths = |o: &Overview| {
-                let mut ids: Vec<u64> = o.paths.iter().map(|p| p.nexus_id).collect();
-                ids.sort_unstable();
-                ids
-            };
-            let mut wanted: Vec<u64> = lun.paths.iter().map(|url| nexus_of(url)).collect();
-            wanted.sort_unstable();
-            if all.iter().any(|o| paths(o) != wanted) {
-                return Some(format!("a reactor has other paths of LUN '{}'", lun.name));
-            }
-        }
-        None
-    }
-
     /// What the objects see: without what was cleared.
     fn view(&mut self) -> View {
         let mut view = self.counted();
@@ -208,6 +141,7 @@ impl Registry {
 
     /// All as the reactors count it.
     pub(super) fn counted(&mut self) -> View {
+        self.check_kept();
         if let Some(why) = self.contradiction() {
             self.cache.corrupt(why);
         }
@@ -222,14 +156,16 @@ impl Registry {
                     None => nexuses.push(nexus_view(p)),
                 }
             }
-            luns.push(lun_view(lun, self.guid(&lun.name), &o));
+            let mut seen = lun_view(lun, self.guid(&lun.name), &o);
+            seen.call_in_progress = self.call_on(&lun.name).map(str::to_owned);
+            luns.push(seen);
         }
         luns.sort_by_key(|l| l.number);
         View {
             host: self.host_view(),
             provider: ProviderView {
                 cache: self.cache.clone(),
-                call_in_progress: false,
+                call_in_progress: self.refreshes(),
                 exiting: self.stopping,
             },
             defaults: DefaultsView {
@@ -394,7 +330,7 @@ fn to_view(t: &Timers) -> MpioTimers {
     }
 }
 
-fn change_error(e: &CommandError) -> ChangeError {
+pub(super) fn change_error(e: &CommandError) -> ChangeError {
     match e {
         CommandError::NoLun(_) | CommandError::NoPath { .. } | CommandError::NoNexus(_) => {
             ChangeError::Gone
@@ -402,6 +338,7 @@ fn change_error(e: &CommandError) -> ChangeError {
         CommandError::Invalid { what, .. } => ChangeError::Invalid(what.clone()),
         CommandError::Refused { .. } => ChangeError::Invalid(e.to_string()),
         CommandError::Stopping => ChangeError::Stopping,
+        CommandError::Busy(what) => ChangeError::Busy(what.clone()),
         _ => ChangeError::Failed(e.to_string()),
     }
 }

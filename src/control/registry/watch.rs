@@ -37,6 +37,7 @@ impl Registry {
             }
         }
         self.try_serves();
+        self.check_kept();
         self.check_store();
         self.verify_paths();
     }

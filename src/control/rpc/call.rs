@@ -19,6 +19,14 @@ impl DaemonRpc {
 }
 
 impl Methods for DaemonRpc {
+    fn waits(&self, method: &str) -> bool {
+        objects::find(method).is_some_and(objects::Method::waits)
+    }
+
+    fn fork(&self) -> Option<Box<dyn Methods>> {
+        Some(Box::new(Self(self.0.clone())))
+    }
+
     fn call(&mut self, method: &str, mut params: Params) -> Result<Value, RpcError> {
         let Some(found) = methods::find(method) else {
             let object = objects::find(method).ok_or_else(|| RpcError::no_method(method))?;

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -203,6 +203,24 @@ impl Journal {
             thread: Some(thread),
             clock: Clock::monotonic(),
         })
+    }
+
+    /// The name does not lead to what was written: what is there instead.
+    pub(super) fn damage(&self, path: &Path) -> Option<String> {
+        let ours = self.file.metadata();
+        let found = std::fs::metadata(path);
+        match (ours, found) {
+            (Ok(ours), Ok(found)) if (ours.dev(), ours.ino()) != (found.dev(), found.ino()) => {
+                Some("another file is in its place".to_owned())
+            }
+            (Ok(_), Ok(found)) if found.len() != self.bytes => Some(format!(
+                "it has {} bytes, {} of which are this daemon's",
+                found.len(),
+                self.bytes
+            )),
+            (Ok(_), Ok(_)) => None,
+            (Err(e), _) | (_, Err(e)) => Some(e.to_string()),
+        }
     }
 
     pub(super) fn is_full(&self) -> bool {

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -212,6 +213,17 @@ pub struct Store {
     written: State,
     /// Nothing after a failure; then the file is written with each change, until that goes well.
     journal: Option<Journal>,
+    /// The file as it was when it was written or read.
+    file: Option<Stamp>,
+}
+
+/// Tells a file from another, and from itself after somebody has written it: device, inode, length,
+/// time of the last change.
+type Stamp = (u64, u64, u64, i64, i64);
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let m = fs::metadata(path)?;
+    Ok((m.dev(), m.ino(), m.len(), m.mtime(), m.mtime_nsec()))
 }
 
 impl Store {
@@ -262,10 +274,12 @@ impl Store {
             _lock: lock,
             written: state.clone(),
             journal: None,
+            file: None,
         };
         if fresh || !changes.is_empty() {
             store.save_whole(&state)?;
         } else {
+            store.file = stamp(&store.path).ok();
             store.begin_journal();
         }
         Ok((store, state))
@@ -301,6 +315,7 @@ impl Store {
             source: io::Error::other(e),
         })?;
         file::replace(&self.path, &body)?;
+        self.file = stamp(&self.path).ok();
         self.written = state.clone();
         self.begin_journal();
         Ok(())
@@ -313,6 +328,32 @@ impl Store {
         self.give_up_journal(&source);
         let path = self.journal_path.display().to_string();
         Some(StateError::Io { path, source })
+    }
+
+    /// What somebody else has done to what is kept; a restart would not find what was saved.
+    /// [`save_anew`](Self::save_anew) mends it.
+    pub fn damage(&self) -> Option<String> {
+        let of = |path: &Path, what: String| Some(format!("{}: {what}", path.display()));
+        // Without a journal the file is written with each change anyway.
+        if let Some(what) = self.journal.as_ref()?.damage(&self.journal_path) {
+            return of(&self.journal_path, what);
+        }
+        match (&self.file, stamp(&self.path)) {
+            (Some(ours), Ok(found)) if *ours != found => {
+                of(&self.path, "somebody else has written it".to_owned())
+            }
+            (_, Ok(_)) => None,
+            (_, Err(e)) => of(&self.path, e.to_string()),
+        }
+    }
+
+    /// Writes everything, into a new file and with a new journal.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_anew(&mut self, state: &State) -> Result<(), StateError> {
+        self.journal = None;
+        self.save_whole(state)
     }
 
     /// Nothing is saved any more after this.
@@ -444,6 +485,48 @@ mod tests {
         let (_store, found) = Store::open(&dir).expect("empty");
         assert_ne!(found.host, state.host);
         assert!(found.luns.is_empty());
+        fs::remove_dir_all(&dir).expect("removed");
+    }
+
+    #[test]
+    fn what_others_do_to_the_files_is_noticed_and_mended_by_writing_anew() {
+        let dir = dir("damage");
+        let (mut store, mut state) = Store::open(&dir).expect("empty");
+        state.generation += 1;
+        state.lun("a");
+        store.save(&state).expect("saved");
+        assert_eq!(store.damage(), None);
+        let (file, journal) = (dir.join("state"), dir.join("journal"));
+        let garbage = || fs::write(&journal, "garbage").expect("written");
+        let gone = |path: &Path| fs::remove_file(path).expect("removed");
+        let other = || {
+            gone(&journal);
+            fs::write(&journal, "").expect("written");
+        };
+        let cases: [(&dyn Fn(), &str); 5] = [
+            (&garbage, "7 bytes"),
+            (&|| gone(&journal), "No such file"),
+            (&other, "another file"),
+            (&|| gone(&file), "No such file"),
+            (
+                &|| fs::write(&file, "something else").expect("written"),
+                "somebody else",
+            ),
+        ];
+        for (damage, what) in cases {
+            damage();
+            let why = store.damage().expect("noticed");
+            assert!(why.contains(what), "{why}");
+            store.save_anew(&state).expect("saved");
+            assert_eq!(store.damage(), None, "mended after {what}");
+            state.generation += 1;
+            state.lun("a").disk += 1;
+            store.save(&state).expect("saved");
+            assert_eq!(store.damage(), None);
+        }
+        drop(store);
+        let (_store, found) = Store::open(&dir).expect("there");
+        assert_eq!(found, state);
         fs::remove_dir_all(&dir).expect("removed");
     }
 

@@ -67,7 +67,7 @@ fn state(state: AnaState) -> &'static str {
     })
 }
 
-fn faults(drop: bool, delay: Duration, hold: bool, refuse: bool) -> Value {
+fn faults(drop: bool, delay: Duration, hold: bool, refuse: bool) -> Vec<&'static str> {
     let switches = [
         ("drop", drop),
         ("delay", !delay.is_zero()),
@@ -75,7 +75,7 @@ fn faults(drop: bool, delay: Duration, hold: bool, refuse: bool) -> Value {
         ("refuse", refuse),
     ];
     let on = switches.iter().filter(|(_, on)| *on);
-    on.map(|(name, _)| json!(name)).collect()
+    on.map(|(name, _)| *name).collect()
 }
 
 fn portal(n: usize, p: &PortalStatus) -> Value {
@@ -94,6 +94,9 @@ fn portal(n: usize, p: &PortalStatus) -> Value {
 
 fn iscsi_portal(n: usize, p: &iscsi::PortalStatus) -> Value {
     let f = p.faults;
+    let mut faults = faults(f.drop, f.delay, f.hold, f.refuse);
+    faults.extend(f.busy_groups.then_some("busy_groups"));
+    faults.extend(f.refuse_groups.then_some("refuse_groups"));
     json!({
         "portal": n,
         "protocol": "iscsi",
@@ -101,7 +104,7 @@ fn iscsi_portal(n: usize, p: &iscsi::PortalStatus) -> Value {
         "target": p.target,
         "group": p.group,
         "access": [{ "target_port_group": p.group, "state": access_name(p.access) }],
-        "faults": faults(f.drop, f.delay, f.hold, f.refuse),
+        "faults": faults,
         "delay_ms": f.delay.as_millis() as u64,
         "connections": p.connections,
     })

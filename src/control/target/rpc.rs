@@ -29,13 +29,15 @@ pub(super) const STATES: [(&str, AccessState); 6] = [
 ];
 
 /// Faults, as they are written; `delay` gets its time from `ms`.
-const FAULTS: [(&str, Fault); 6] = [
+const FAULTS: [(&str, Fault); 8] = [
     ("none", Fault::None),
     ("drop", Fault::Drop(true)),
     ("delay", Fault::Delay(Duration::ZERO)),
     ("hold", Fault::Hold(true)),
     ("reset", Fault::Reset),
     ("refuse", Fault::Refuse(true)),
+    ("busy_groups", Fault::BusyGroups(true)),
+    ("refuse_groups", Fault::RefuseGroups(true)),
 ];
 
 /// Longest delay: ten minutes.
@@ -123,7 +125,7 @@ fn write(answer: &TargetAnswer) -> Value {
 /// An error names the parameter that is to blame, where one is.
 fn refused(error: &CommandError) -> RpcError {
     match error {
-        CommandError::Target(TargetError::NoPortal(_))
+        CommandError::Target(TargetError::NoPortal(_) | TargetError::NoTargetPortGroups(_))
         | CommandError::Iscsi(iscsi::TargetError::NoPortal(_)) => RpcError::field("portal", error),
         CommandError::Target(TargetError::NoGroup(_)) => RpcError::field("group", error),
         _ => RpcError::failed(error.to_string()),

@@ -123,6 +123,9 @@ impl Target {
             Ok(command) => command,
             Err(sense) => return self.answer(c, slot, Some(sense), 0),
         };
+        if self.tampering.is_on() && self.group_fault(c, slot, &command) {
+            return;
+        }
         let view = self.nodes[node].view(self.portals[c.portal].group);
         let mut page = std::mem::take(&mut self.page);
         let mut plan = self.nodes[node].units[at].plan(&command, &view, &mut page);
@@ -157,6 +160,23 @@ impl Target {
         if c.commands[usize::from(slot)].kind != Kind::None {
             self.begin(c, index, slot, ports, now);
         }
+    }
+
+    /// A fault that is about target port groups answers a command about them.
+    fn group_fault(&mut self, c: &mut Connection, slot: u16, command: &Command) -> bool {
+        let faults = self.tampering.at(c.portal);
+        let set = matches!(command, Command::SetTargetPortGroups { .. });
+        let report = matches!(command, Command::ReportTargetPortGroups { .. });
+        if faults.busy_groups && (set || report) {
+            c.conn.respond(slot, status::BUSY, &[], 0);
+            return true;
+        }
+        if faults.refuse_groups && set {
+            let sense = Sense::new(Key::HardwareError, asc::STPG_FAILED);
+            self.answer(c, slot, Some(sense), 0);
+            return true;
+        }
+        false
     }
 
     fn take_attention(&mut self, c: &Connection, lun: u16) -> Option<u16> {

@@ -1,9 +1,9 @@
 //! One connection of a target: its login, its commands, and moving bytes.
 
+use super::Target;
 use super::command::Cmd;
 use super::logout::Logout;
 use super::session::Desk;
-use super::{SESSION_CONNECTIONS, Target};
 use crate::base::clock::Time;
 use crate::lun::port::Ports;
 use crate::proto::iscsi::login::{
@@ -20,11 +20,11 @@ const TURNS_MAX: usize = 16;
 const R2TS_MAX: u16 = 8;
 
 /// What we allow.
-fn offer() -> Offer {
+fn offer(max_connections: u16) -> Offer {
     Offer {
         header_digest: DigestOffer::PreferNone,
         data_digest: DigestOffer::PreferNone,
-        max_connections: SESSION_CONNECTIONS,
+        max_connections,
         initial_r2t: false,
         immediate_data: true,
         max_recv: 256 * 1024,
@@ -79,11 +79,17 @@ fn entropy(link: &Conn, now: Time) -> [u8; 32] {
 }
 
 impl Connection {
-    pub(super) fn new(link: Conn, index: usize, portal: usize, group: u16, now: Time) -> Self {
+    pub(super) fn new(
+        link: Conn,
+        index: usize,
+        portal: usize,
+        (group, max_connections): (u16, u16),
+        now: Time,
+    ) -> Self {
         let (local, peer) = link.addrs();
         let conn = TargetConn::new();
         let config = LoginConfig {
-            offer: offer(),
+            offer: offer(max_connections),
             portal_group: group,
             depth: WINDOW,
             ..LoginConfig::default()

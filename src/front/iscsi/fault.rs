@@ -144,6 +144,8 @@ impl Target {
             Fault::Delay(by) => faults.delay = by,
             Fault::Hold(on) => faults.hold = on,
             Fault::Refuse(on) => faults.refuse = on,
+            Fault::BusyGroups(on) => faults.busy_groups = on,
+            Fault::RefuseGroups(on) => faults.refuse_groups = on,
             Fault::Reset => {}
         }
         t.look();

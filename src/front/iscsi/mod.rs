@@ -65,6 +65,8 @@ pub struct TargetConfig {
     pub chap: Vec<Credentials>,
     /// Who we are to an initiator that asks.
     pub ours: Option<Credentials>,
+    /// Connections of one session (MaxConnections), 1 to [`SESSION_CONNECTIONS`].
+    pub session_connections: u16,
 }
 
 impl Default for TargetConfig {
@@ -74,6 +76,7 @@ impl Default for TargetConfig {
             buffer_bytes: 256 << 20,
             chap: Vec::new(),
             ours: None,
+            session_connections: SESSION_CONNECTIONS,
         }
     }
 }
@@ -375,7 +378,8 @@ impl Target {
                     s.forget_index(at);
                 }
                 let group = self.portals[index].group;
-                let c = Some(Box::new(Connection::new(link, at, index, group, now)));
+                let allowed = (group, self.config.session_connections);
+                let c = Some(Box::new(Connection::new(link, at, index, allowed, now)));
                 match free {
                     Some(at) => self.connections[at] = c,
                     None => self.connections.push(c),

@@ -108,6 +108,8 @@ pub enum TargetError {
     NoPortal(usize),
     #[error("no portal is in group {0}")]
     NoGroup(u32),
+    #[error("portal {0} is one of NVMe/TCP, which has no target port groups to be asked about")]
+    NoTargetPortGroups(usize),
     #[error("{0}")]
     Listener(String),
 }

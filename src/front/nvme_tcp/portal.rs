@@ -155,6 +155,9 @@ impl Target {
             }
             Fault::Reset => self.reset_portal(index, now),
             Fault::Refuse(on) => return self.refuse(index, on),
+            Fault::BusyGroups(_) | Fault::RefuseGroups(_) => {
+                return Err(TargetError::NoTargetPortGroups(index));
+            }
         }
         Ok(())
     }

@@ -9,6 +9,9 @@ use crate::path::url::NexusSpec;
 
 impl Plane {
     pub(super) fn on_path_event(&mut self, event: &PathEvent) {
+        if let &PathEvent::GroupsSet { tag, done } = event {
+            return self.groups_set(tag, done);
+        }
         let (&PathEvent::Up(ix)
         | &PathEvent::Down(ix)
         | &PathEvent::Access(ix)

@@ -7,9 +7,7 @@ use crate::lun::fence::FenceCounters;
 use crate::lun::policy::defaults::{Scope, Setting, Source};
 use crate::lun::policy::query::PolicyAnswer;
 use crate::lun::policy::validate::SetView;
-use crate::lun::policy::{
-    Alua, NtStatus, PathIx, PathState, Policy, PolicySpec, Selector, SetRequest, SetStep,
-};
+use crate::lun::policy::{Alua, NtStatus, PathIx, PathState, Policy, PolicySpec, Selector};
 use crate::lun::port::Geometry;
 use crate::lun::route::RouteCounters;
 use crate::path::access::AccessState;
@@ -167,23 +165,19 @@ impl Plane {
 
     /// Changes what a LUN works by, from the next request on.
     pub fn set_settings(&mut self, id: ChannelId, settings: LunSettings) {
-        self.channels[id.0 as usize].settings = settings;
+        let explicit = settings.explicit_alua;
+        let channel = &mut self.channels[id.0 as usize];
+        let before = std::mem::replace(&mut channel.settings, settings).explicit_alua;
+        if before != explicit && channel.selector.alua() != Alua::None {
+            let alua = if explicit { Alua::Both } else { Alua::Implicit };
+            channel.selector.set_alua(alua);
+            self.changed(id);
+        }
     }
 
     /// Looks at the access states of all paths again.
     pub fn verify_paths(&mut self) {
         self.paths.verify(self.now);
-    }
-
-    /// A set request of the DSM methods, with all its checks.
-    pub fn set_request(&mut self, id: ChannelId, request: &SetRequest) -> NtStatus {
-        let status = match self.selector_mut(id).begin_set(request) {
-            SetStep::Done(status) => status,
-            // No target of ours takes orders about its states: it could not be asked.
-            SetStep::SendStpg(_) => self.selector_mut(id).finish_set(None),
-        };
-        self.changed(id);
-        status
     }
 
     /// The LUN's own policy; `None` clears it.
@@ -226,12 +220,12 @@ impl Plane {
         true
     }
 
-    fn selector_mut(&mut self, id: ChannelId) -> &mut Selector {
+    pub(super) fn selector_mut(&mut self, id: ChannelId) -> &mut Selector {
         &mut self.channels[id.0 as usize].selector
     }
 
     /// After any change: weights are kept twice, and what waits for a path may have one now.
-    fn changed(&mut self, id: ChannelId) {
+    pub(super) fn changed(&mut self, id: ChannelId) {
         let channel = &mut self.channels[id.0 as usize];
         for p in channel.selector.query().paths {
             channel.slots[p.path.index()].weight = p.weight;

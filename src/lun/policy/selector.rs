@@ -310,6 +310,13 @@ impl Selector {
 
     // Explicit ALUA.
 
+    /// Whether the target may be told what to do.
+    pub fn set_alua(&mut self, alua: Alua) {
+        self.options.alua = alua;
+        self.topology.alua = alua;
+        self.settle(Event::Reset, Stpg::Allowed);
+    }
+
     /// The SET TARGET PORT GROUPS that the last events call for, once.
     pub fn take_stpg(&mut self) -> Option<StpgRequest> {
         let request = self.stpg_wanted.take()?;

@@ -3,6 +3,7 @@
 use super::Stub;
 use crate::control::jsonrpc::connection::PIECE;
 use crate::control::jsonrpc::socket::SocketFile;
+use crate::control::jsonrpc::{Methods, Params, RpcError};
 use crate::control::jsonrpc::{Server, ServerConfig};
 use serde_json::Value;
 use std::fs;
@@ -12,6 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 fn path() -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -171,4 +173,74 @@ fn a_client_too_many_is_told_so_until_another_leaves() {
     assert_eq!(line(&mut first), "", "gone");
     let mut fourth = UnixStream::connect(&path).expect("it listens");
     assert_eq!(call(&mut fourth, COUNT)["result"], 3);
+}
+
+/// `wait` is answered when `open` was called as often as it; `count` counts at once.
+#[derive(Debug, Default)]
+struct Gated {
+    opened: Arc<(Mutex<u64>, Condvar)>,
+    stub: Stub,
+}
+
+impl Methods for Gated {
+    fn call(&mut self, method: &str, params: Params) -> Result<Value, RpcError> {
+        let (opened, changed) = &*self.opened;
+        match method {
+            "wait" => {
+                let at = opened.lock().expect("nobody panics");
+                let mut at = changed.wait_while(at, |n| *n == 0).expect("nobody panics");
+                *at -= 1;
+                Ok(Value::from("waited"))
+            }
+            "open" => {
+                *opened.lock().expect("nobody panics") += 1;
+                changed.notify_one();
+                Ok(Value::from(true))
+            }
+            _ => self.stub.call(method, params),
+        }
+    }
+
+    fn waits(&self, method: &str) -> bool {
+        method == "wait"
+    }
+
+    fn fork(&self) -> Option<Box<dyn Methods>> {
+        Some(Box::new(Self {
+            opened: self.opened.clone(),
+            stub: Stub::default(),
+        }))
+    }
+}
+
+#[test]
+fn a_call_that_waits_holds_up_its_own_client_and_nobody_else() {
+    let path = path();
+    let server =
+        Server::start(&ServerConfig::new(&path), Box::<Gated>::default()).expect("it serves");
+    let connect = || UnixStream::connect(&path).expect("it listens");
+    let ask = |method: &str| format!(r#"{{"jsonrpc":"2.0","id":"{method}","method":"{method}"}}"#);
+    let mut waiting: Vec<UnixStream> = (0..20).map(|_| connect()).collect();
+    for s in &mut waiting {
+        // What comes behind it waits for it, and a batch is as slow as its slowest.
+        let both = format!("{}[{},{}]", ask("wait"), ask("echo"), ask("wait"));
+        s.write_all(both.as_bytes()).expect("it listens");
+    }
+    let mut gone = connect();
+    gone.write_all(ask("wait").as_bytes()).expect("it listens");
+    drop(gone);
+    let mut other = connect();
+    for n in 1..=50 {
+        assert_eq!(call(&mut other, &ask("count"))["result"], n);
+    }
+    for _ in 0..41 {
+        assert_eq!(call(&mut other, &ask("open"))["result"], true);
+    }
+    for s in &mut waiting {
+        assert!(line(s).contains("waited"));
+        let batch: Value = serde_json::from_str(&line(s)).expect("JSON");
+        assert_eq!(batch[0]["id"], "echo");
+        assert_eq!(batch[1]["result"], "waited");
+    }
+    drop(server);
 }

@@ -99,6 +99,12 @@ pub enum SessionEvent {
         tag: u32,
         response: u8,
     },
+    /// SET TARGET PORT GROUPS is over. Where the target did it, the states were read again, and
+    /// `units` has them.
+    GroupsSet {
+        tag: u32,
+        done: bool,
+    },
     /// A further connection has joined.
     ConnectionUp {
         ix: usize,

@@ -32,6 +32,8 @@ pub(super) enum Ask {
     Groups,
     Capacity,
     Caching,
+    /// An order rather than a question.
+    SetGroups,
 }
 
 impl Ask {
@@ -47,6 +49,7 @@ impl Ask {
             Self::Groups => "REPORT TARGET PORT GROUPS",
             Self::Capacity => "READ CAPACITY(16)",
             Self::Caching => "MODE SENSE",
+            Self::SetGroups => "SET TARGET PORT GROUPS",
         }
     }
 
@@ -66,7 +69,30 @@ impl Ask {
             Self::Provisioning => vpd(0xb2, 64),
             Self::Groups => (scsi::report_target_port_groups(!plain, 4096), 4096),
             Self::Capacity => (scsi::read_capacity(), 32),
-            Self::Caching => (scsi::mode_sense_caching(), 255),
+            // What it carries is the order's, see `send_step`.
+            Self::Caching | Self::SetGroups => (scsi::mode_sense_caching(), 255),
+        }
+    }
+}
+
+/// Groups to be made active/optimized.
+#[derive(Debug)]
+pub(super) struct GroupsOrder {
+    lun: u32,
+    groups: Vec<u16>,
+    tag: u32,
+    attentions: u8,
+    pauses: u8,
+}
+
+impl GroupsOrder {
+    pub(super) fn new(lun: u32, groups: Vec<u16>, tag: u32) -> Self {
+        Self {
+            lun,
+            groups,
+            tag,
+            attentions: 0,
+            pauses: 0,
         }
     }
 }
@@ -211,16 +237,24 @@ impl Session {
                 pauses: 0,
             });
             self.ask(Ask::Luns, 0, now);
+        } else if let Some(order) = self.orders.pop_front() {
+            let lun = order.lun;
+            self.order = Some(order);
+            self.ask(Ask::SetGroups, lun, now);
         } else if std::mem::take(&mut self.want_access) {
-            self.access = Some(Access {
-                at: 0,
-                changed: false,
-                rescan: false,
-                attentions: 0,
-                pauses: 0,
-            });
-            self.next_access(now);
+            self.read_access(now);
         }
+    }
+
+    fn read_access(&mut self, now: Time) {
+        self.access = Some(Access {
+            at: 0,
+            changed: false,
+            rescan: false,
+            attentions: 0,
+            pauses: 0,
+        });
+        self.next_access(now);
     }
 
     fn ask(&mut self, ask: Ask, lun: u32, now: Time) {
@@ -232,8 +266,19 @@ impl Session {
         let Step::Planned { ask, lun, .. } = self.step else {
             return;
         };
-        let (cdb, room) = ask.command(self.plain_groups);
-        let data = CommandData::In(SgList::zeroed(room));
+        let (cdb, data) = match (ask, &self.order) {
+            (Ask::SetGroups, Some(order)) => {
+                let bytes = scsi::groups_to_optimize(&order.groups);
+                let mut list = SgList::zeroed(bytes.len());
+                list.write_at(0, &bytes);
+                let cdb = scsi::set_target_port_groups(bytes.len() as u32);
+                (cdb, CommandData::Out(list))
+            }
+            _ => {
+                let (cdb, room) = ask.command(self.plain_groups);
+                (cdb, CommandData::In(SgList::zeroed(room)))
+            }
+        };
         let sent = self.submit_own(scsi::lun_bytes(lun), &cdb, data, now);
         self.step = if sent {
             Step::Asked {
@@ -259,10 +304,11 @@ impl Session {
         let sense = scsi::parse_sense(c.sense());
         let good = c.response == 0 && c.status == 0 && !c.damaged;
         if !good {
-            let (attentions, pauses) = match (&mut self.scan, &mut self.access) {
-                (Some(s), _) => (&mut s.attentions, &mut s.pauses),
-                (None, Some(a)) => (&mut a.attentions, &mut a.pauses),
-                (None, None) => return,
+            let (attentions, pauses) = match (&mut self.scan, &mut self.access, &mut self.order) {
+                (Some(s), ..) => (&mut s.attentions, &mut s.pauses),
+                (None, Some(a), _) => (&mut a.attentions, &mut a.pauses),
+                (None, None, Some(o)) => (&mut o.attentions, &mut o.pauses),
+                (None, None, None) => return,
             };
             match (c.status, sense) {
                 (0x02, Some((6, ..))) if *attentions < ATTENTIONS_MAX => {
@@ -288,6 +334,15 @@ impl Session {
                 }
                 _ => {}
             }
+        }
+        if ask == Ask::SetGroups {
+            // What has come of it is read from the target, not believed.
+            if good {
+                self.read_access(now);
+            } else {
+                self.order_ended(false);
+            }
+            return;
         }
         let mut bytes = vec![0; (c.received as usize).min(data.len())];
         data.read_at(0, &mut bytes);
@@ -401,6 +456,8 @@ impl Session {
                 self.fail(failure());
                 return;
             }
+            // No question of a scan.
+            (Ask::SetGroups, _) => return,
             (Ask::Caching, data) => {
                 (unit.write_cache, unit.dpofua) =
                     data.map(|d| scsi::parse_caching(&d)).unwrap_or_default();
@@ -482,6 +539,14 @@ impl Session {
         self.want_scan |= rescan;
         if changed {
             self.events.push_back(SessionEvent::AccessChanged);
+        }
+        self.order_ended(true);
+    }
+
+    /// The order that was carried out, if any, is over.
+    fn order_ended(&mut self, done: bool) {
+        if let Some(GroupsOrder { tag, .. }) = self.order.take() {
+            self.events.push_back(SessionEvent::GroupsSet { tag, done });
         }
     }
 

@@ -262,6 +262,26 @@ pub fn report_target_port_groups(extended: bool, room: u32) -> Cdb {
     c
 }
 
+/// SET TARGET PORT GROUPS (SPC, 6.45) with that many bytes of parameters.
+pub fn set_target_port_groups(bytes: u32) -> Cdb {
+    let mut c = [0; 16];
+    c[0] = 0xa4;
+    c[1] = 0x0a;
+    c[6..10].copy_from_slice(&bytes.to_be_bytes());
+    c
+}
+
+/// Its parameters: these groups to active/optimized.
+pub fn groups_to_optimize(groups: &[u16]) -> Vec<u8> {
+    let mut out = vec![0; 4];
+    for g in groups {
+        let [high, low] = g.to_be_bytes();
+        // Asymmetric access state 0h.
+        out.extend_from_slice(&[0, 0, high, low]);
+    }
+    out
+}
+
 /// Sense key, ASC and ASCQ of fixed or descriptor sense data, current or deferred (SPC, 4.4).
 pub fn parse_sense(d: &[u8]) -> Option<(u8, u8, u8)> {
     match d.first()? & 0x7f {

@@ -18,7 +18,7 @@ use super::info::{SessionConfig, SessionEvent, SessionFailure, UnitInfo};
 use super::login::LoginStep;
 use super::member::{Member, MemberState};
 use super::recovery::Recovery;
-use super::scan::{Access, Scan, Step};
+use super::scan::{Access, GroupsOrder, Scan, Step};
 use super::scsi;
 use super::slots::CommandData;
 use crate::base::clock::Time;
@@ -32,6 +32,9 @@ pub(super) const STEP: u32 = 1;
 /// How often access states are read on a path that carries I/O, and on one that does not.
 const ACCESS_POLL: Duration = Duration::from_secs(5);
 const ACCESS_POLL_RESTING: Duration = Duration::from_millis(500);
+
+/// Orders to groups that wait at most: more than anybody has use for.
+const ORDERS_MAX: usize = 64;
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(super) enum Life {
@@ -78,6 +81,9 @@ pub struct Session {
     /// Upkeep that waits for its turn.
     pub(super) want_scan: bool,
     pub(super) want_access: bool,
+    /// Orders to the target's groups that wait for their turn, and the one that is carried out.
+    pub(super) orders: VecDeque<GroupsOrder>,
+    pub(super) order: Option<GroupsOrder>,
     pub(super) access_due: Time,
     pub(super) events: VecDeque<SessionEvent>,
     target_portal_group: Option<u16>,
@@ -110,6 +116,8 @@ impl Session {
             plain_groups: false,
             want_scan: false,
             want_access: false,
+            orders: VecDeque::new(),
+            order: None,
             access_due: Time::NEVER,
             events: VecDeque::new(),
             target_portal_group: None,
@@ -297,6 +305,23 @@ impl Session {
             self.want_access = true;
             self.upkeep(now);
         }
+    }
+
+    /// Access states are being read, or soon will be.
+    pub fn is_reading_access(&self) -> bool {
+        let scanning = self.want_scan || self.scan.is_some();
+        scanning || self.want_access || self.access.is_some()
+    }
+
+    /// Tells the target to make these of its groups active/optimized; `GroupsSet` with the tag follows.
+    /// False: not now.
+    pub fn optimize_groups(&mut self, lun: u32, groups: Vec<u16>, tag: u32, now: Time) -> bool {
+        if self.life != Life::Up || self.orders.len() >= ORDERS_MAX {
+            return false;
+        }
+        self.orders.push_back(GroupsOrder::new(lun, groups, tag));
+        self.upkeep(now);
+        true
     }
 
     /// Looks at the logical units again.

@@ -323,6 +323,11 @@ impl Association {
         }
     }
 
+    /// The ANA log is being read, or soon will be.
+    pub fn is_reading_ana(&self) -> bool {
+        self.want_access || self.ana.is_some()
+    }
+
     /// Reads the ANA log again: asked for after a status that blames the path.
     pub fn reread_ana(&mut self, now: Time) {
         if self.info.as_ref().is_some_and(|i| i.ana) {
