@@ -15,9 +15,12 @@ use super::path::args::PathArgs;
 use super::policy::args::PolicyArgs;
 use super::rpc::args::RpcArgs;
 use super::serve::args::ServeArgs;
+use super::session::args::SessionArgs;
 use super::sim::args::SimArgs;
 use super::target::args::TargetArgs;
-use super::{bench, demo, discover, events, lun, mpclaim, path, policy, rpc, serve, sim, target};
+use super::{
+    bench, demo, discover, events, lun, mpclaim, path, policy, rpc, serve, session, sim, target,
+};
 
 const AFTER: &str = "\
 Try it: umpio demo
@@ -42,6 +45,7 @@ pub enum Command {
     Serve(ServeArgs),
     Lun(LunArgs),
     Path(PathArgs),
+    Session(SessionArgs),
     Policy(PolicyArgs),
     Events(EventsArgs),
     Rpc(RpcArgs),
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => (args.json, serve::run::run(args)),
         Command::Lun(args) => (args.json, lun::run::run(args)),
         Command::Path(args) => (args.json, path::run::run(args)),
+        Command::Session(args) => (args.json, session::run::run(args)),
         Command::Events(args) => (args.json, events::run::run(args)),
         Command::Mpclaim(args) => (args.json, mpclaim::run::run(args)),
         Command::Rpc(args) => (args.json, rpc::run::run(args)),

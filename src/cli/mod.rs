@@ -22,6 +22,7 @@ pub mod policy;
 pub mod report;
 pub mod rpc;
 pub mod serve;
+pub mod session;
 pub mod sim;
 pub mod stop;
 pub mod tables;

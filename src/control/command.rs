@@ -8,7 +8,7 @@ use super::registry::answer::{
     ReloadAnswer, ServeAnswer, VersionAnswer,
 };
 use super::state::StateError;
-use crate::control::view::changes::SessionPath;
+use crate::control::view::changes::{NewConnection, SessionPath};
 use crate::control::view::{ChangeError, CounterScope, HardwareId, McsPolicy, MpioTimers, View};
 use crate::engine::reactor::HandleError;
 use crate::lun::policy::defaults::Setting;
@@ -98,6 +98,14 @@ pub enum ObjectCommand {
         policy: McsPolicy,
         connections: Vec<SessionPath>,
     },
+    AddConnection {
+        session: u64,
+        new: NewConnection,
+    },
+    RemoveConnection {
+        session: u64,
+        connection: u64,
+    },
     Timers(MpioTimers),
     Reenumerate,
     Refresh,
@@ -109,6 +117,8 @@ pub enum ObjectAnswer {
     Done,
     View(Arc<View>),
     Status(NtStatus),
+    /// Of a connection.
+    Id(u64),
 }
 
 /// A LUN to create.

@@ -22,15 +22,14 @@
 
 pub mod cache;
 pub mod changes;
-pub mod hardware;
 pub mod ids;
 #[cfg(test)]
 pub(crate) mod kit;
 pub mod session;
 
+pub use crate::lun::policy::hardware::HardwareId;
 pub use cache::CacheState;
 pub use changes::{ChangeError, Changes, CounterScope, Surface, Views};
-pub use hardware::HardwareId;
 pub use session::{ConnectionState, ConnectionView, McsPolicy, SessionView};
 
 use crate::lun::access::AccessState;

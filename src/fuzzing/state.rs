@@ -16,6 +16,7 @@ fn start() -> State {
         timers: None,
         default_policy: None,
         target_defaults: BTreeMap::new(),
+        sessions: BTreeMap::new(),
     }
 }
 

@@ -6,6 +6,8 @@
 use super::channel::{Channel, Life, LunSettings, PathSlot, SlotLife};
 use super::doubt::{Doubts, DoubtsOf};
 use super::fence::Release;
+use super::policy::defaults::Setting;
+use super::policy::hardware::HardwareId;
 use super::policy::{Alua, NexusLoad, Options, PathInit, PathIx, PolicySpec, Selector};
 use super::port::PortId;
 use super::stats::PathStats;
@@ -63,6 +65,8 @@ pub struct Plane {
     pool: RequestPool,
     doubts: DoubtsOf,
     orders: groups::Orders,
+    /// Default policies by vendor and product.
+    target_defaults: Vec<(HardwareId, Setting)>,
     now: Time,
     released: Vec<Release>,
     events: Vec<PathEvent>,
@@ -89,6 +93,7 @@ impl Plane {
             // Until it is told whom it shares them with; by a clock that stands, only proofs count.
             doubts: Doubts::default().join(Clock::virtual_at(now).0),
             orders: groups::Orders::default(),
+            target_defaults: Vec::new(),
             now,
             released: Vec::new(),
             events: Vec::new(),
@@ -266,9 +271,7 @@ impl Plane {
         spec: PolicySpec,
     ) -> Result<(), super::policy::NtStatus> {
         let channel = &mut self.channels[id.0 as usize];
-        channel
-            .selector
-            .set_explicit(Some(super::policy::defaults::Setting::new(spec)))
+        channel.selector.set_explicit(Some(Setting::new(spec)))
     }
 
     /// Starts the longest fence of a LUN's counters anew, for measuring one loss at a time.

@@ -3,7 +3,9 @@
 use super::access::AccessState;
 use super::dialer::Dialer;
 use super::iscsi_link::{IscsiLink, SessionName};
-use super::iscsi_session::{ConnectionSetting, SessionError, SessionStatus};
+use super::iscsi_session::{
+    ConnectionSetting, ConnectionStatus, MemberState, SessionError, SessionStatus,
+};
 use super::iscsi_url::{ConnectionSpec, IscsiSpec};
 use super::local::LocalDevice;
 use super::loss::{ControllerName, QuiesceTiming};
@@ -448,6 +450,43 @@ impl Association {
                 nexus: self.nexus.id,
                 ..link.status()
             }),
+            // One that is on its way out does not come back.
+            _ if self.is_ending() => None,
+            _ => self.session_to_be(),
+        }
+    }
+
+    /// The session of a nexus that is down: as it is configured, without a connection.
+    fn session_to_be(&self) -> Option<SessionStatus> {
+        let NexusSpec::Iscsi(spec) = &self.nexus.spec else {
+            return None;
+        };
+        let connection = |(cid, c): (usize, &ConnectionSpec)| ConnectionStatus {
+            cid: cid as u16,
+            state: MemberState::Waiting,
+            reason: self.reason.clone(),
+            source: String::new(),
+            portal: spec.endpoint_of(c).portal(),
+            outstanding: 0,
+            weight: c.weight,
+            primary: c.primary,
+        };
+        let all = spec.connections.iter().enumerate().map(connection);
+        Some(SessionStatus {
+            nexus: self.nexus.id,
+            target_name: spec.target_name.clone(),
+            isid: [0; 6],
+            tsih: 0,
+            policy: spec.policy,
+            max_connections: 1,
+            connections: all.collect(),
+        })
+    }
+
+    /// Policy and connections that the session logs in with, the next time.
+    pub fn session_plan(&self) -> Option<(ConnectionPolicy, &[ConnectionSpec])> {
+        match &self.nexus.spec {
+            NexusSpec::Iscsi(spec) => Some((spec.policy, &spec.connections)),
             _ => None,
         }
     }

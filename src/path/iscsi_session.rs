@@ -2,7 +2,7 @@
 
 use super::iscsi_lane::Lane;
 use super::reason::DownReason;
-pub use crate::proto::iscsi::initiator::{ConnectionPolicy, MemberState};
+pub use crate::proto::iscsi::initiator::{CONNECTIONS_MAX, ConnectionPolicy, MemberState};
 use crate::proto::iscsi::initiator::{MemberError, MemberInfo};
 
 /// A copied view of one session.

@@ -130,6 +130,24 @@ fn another_call_is_in_progress_while_the_target_is_told() {
 }
 
 #[test]
+fn a_daemon_that_stops_does_not_wait_for_a_call_that_waits() {
+    let dir = Dir::new("stopping");
+    let (_target, urls, rpc) = target(&dir);
+    let d = daemon(&dir, &urls);
+    fault(&rpc, "busy_groups");
+    let first = away(
+        &d,
+        SET,
+        json!({ "lun": "a", "policy": 6, "paths": both(&d) }),
+    );
+    is_busy(&d);
+    let out = d.process.end(Signal::SIGTERM);
+    assert!(out.status.success(), "{:?}", out.status);
+    // It was told, or the connection was closed first: it did not hang.
+    drop(first.join());
+}
+
+#[test]
 fn a_target_that_refuses_its_orders_leaves_everything_as_it_was() {
     let dir = Dir::new("orders");
     let (_target, urls, rpc) = target(&dir);

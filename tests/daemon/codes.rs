@@ -1,6 +1,6 @@
 //! Methods against causes of errors, each cause made for real on a daemon with paths.
 
-use crate::kit::{Daemon, Dir, target};
+use crate::kit::{Daemon, Dir, call, target};
 use serde_json::{Value, json};
 
 const SET: &str = "vds_lun_mpio_set_load_balance_policy";
@@ -98,45 +98,100 @@ fn each_method_of_ivdslunmpio_has_the_code_of_each_cause() {
     assert_eq!(now["policy"], 4, "refusals change nothing: {now}");
 }
 
+/// Both methods against each check of dsm-wmi.md 4.1, on a LUN whose second group is not optimized.
 #[test]
 fn each_check_of_the_dsm_methods_has_its_status() {
     let dir = Dir::new("statuses");
-    let (_target, urls, _) = target("statuses", &dir, ["optimized", "non-optimized"]);
+    let (_target, urls, rpc) = target("statuses", &dir, ["optimized", "non-optimized"]);
     let d = daemon(&dir, &urls);
     let paths = d.ok("path_list", json!({ "lun": "a" }));
-    let path = |n: usize, primary: bool, optimized: bool| json!({ "path_id": paths[n]["nexus_id"], "primary": primary, "optimized": optimized });
-    let good = json!([path(0, true, true), path(1, true, false)]);
-    let bad = "STATUS_INVALID_PARAMETER";
+    let id = |n: usize| paths[n]["nexus_id"].clone();
+    let path = |n: usize, primary: bool, optimized: bool| json!({ "path_id": id(n), "primary": primary, "optimized": optimized });
+    let preferred = |n: usize, optimized: bool| {
+        let mut path = path(n, true, optimized);
+        path["preferred"] = json!(true);
+        path
+    };
+    let (ao, au, standby, unavailable) =
+        ((true, true), (true, false), (false, true), (false, false));
+    let both = |a: (bool, bool), b: (bool, bool)| json!([path(0, a.0, a.1), path(1, b.0, b.1)]);
+    let good = both(ao, au);
+    let (fine, bad) = ("STATUS_SUCCESS", "STATUS_INVALID_PARAMETER");
     for (policy, list, want) in [
-        (4, good.clone(), "STATUS_SUCCESS"),
-        (3, good.clone(), "STATUS_SUCCESS"),
+        (4, good.clone(), fine),
+        (3, good.clone(), fine),
         // 3: a clear looks at nothing else.
-        (0, json!([]), "STATUS_SUCCESS"),
-        (4, good.clone(), "STATUS_SUCCESS"),
+        (0, json!([]), fine),
+        (4, good.clone(), fine),
         // 6
         (7, good.clone(), bad),
         (8, good.clone(), bad),
+        (u32::MAX, good.clone(), bad),
         // 7, 8
         (4, json!([path(0, true, true)]), bad),
         (4, json!([path(0, true, true), path(0, true, true)]), bad),
         (4, json!([path(0, true, true), { "path_id": "0x1" }]), bad),
+        (
+            4,
+            json!([path(0, true, true), path(1, true, false), { "path_id": "0x1" }]),
+            bad,
+        ),
         // 9
         (2, good.clone(), bad),
-        // 10
-        (1, json!([path(0, true, true), path(1, true, true)]), bad),
+        // 10: more than one active/optimized path, more than one preferred.
+        (1, both(ao, ao), bad),
+        (1, json!([preferred(0, true), preferred(1, false)]), bad),
+        (1, json!([preferred(0, true), path(1, true, false)]), fine),
         // 11: the target decides which group is optimized.
-        (4, json!([path(0, true, true), path(1, true, true)]), bad),
+        (4, both(ao, ao), bad),
+        (3, both(ao, ao), bad),
+        // 12: these policies keep nobody in reserve, and A/U is what the target says.
+        (4, both(ao, standby), bad),
+        (5, both(ao, standby), bad),
+        (6, both(ao, unavailable), bad),
+        (4, both(au, au), bad),
+        // 13: a group that is not optimized, and not resting either, cannot be put to rest.
+        (3, both(ao, standby), bad),
+        (3, both(ao, unavailable), bad),
         // 14
-        (3, json!([path(0, false, true), path(1, false, true)]), bad),
+        (3, both(standby, au), bad),
+        (1, both(standby, au), bad),
+        (4, good.clone(), fine),
     ] {
         let params = json!({ "instance": "a", "policy": policy, "paths": list });
         assert_eq!(name(&d, ALUA, params.clone()), want, "{params}");
     }
+    let plain = |n: usize, primary: bool| json!({ "path_id": id(n), "primary": primary });
+    let plain_good = json!([plain(0, true), plain(1, false)]);
+    for (policy, list, want) in [
+        (1, plain_good.clone(), fine),
+        (0, json!([]), fine),
+        // 6, 7, 8, 9
+        (7, plain_good.clone(), bad),
+        (8, plain_good.clone(), bad),
+        (1, json!([plain(0, true)]), bad),
+        (1, json!([plain(0, true), plain(0, true)]), bad),
+        (1, json!([plain(0, true), { "path_id": "0x1" }]), bad),
+        (2, plain_good.clone(), bad),
+        // 10 to 14: a primary path of the V1 form is an active/optimized one, any other rests.
+        (1, json!([plain(0, true), plain(1, true)]), bad),
+        (3, json!([plain(0, true), plain(1, true)]), bad),
+        (4, plain_good.clone(), bad),
+        (3, plain_good.clone(), bad),
+        (1, json!([plain(0, false), plain(1, false)]), bad),
+    ] {
+        let params = json!({ "instance": "a", "policy": policy, "paths": list });
+        assert_eq!(name(&d, PLAIN, params.clone()), want, "{params}");
+    }
+    let set = json!({ "instance": "a", "policy": 4, "paths": good });
+    assert_eq!(name(&d, ALUA, set), fine);
     let now = d.ok("dsm_query_lb_policy_v2", json!({ "instance": "a" }));
     assert_eq!(now["policy"], 4, "refusals change nothing: {now}");
     // 5
-    let newer = json!({ "instance": "a", "policy": 4, "paths": good, "version": 3 });
-    assert_eq!(name(&d, ALUA, newer), "STATUS_NOT_SUPPORTED");
+    for (method, list) in [(ALUA, good.clone()), (PLAIN, plain_good)] {
+        let newer = json!({ "instance": "a", "policy": 1, "paths": list, "version": 3 });
+        assert_eq!(name(&d, method, newer), "STATUS_NOT_SUPPORTED");
+    }
     // 4: a header that promises two paths.
     let short = json!({ "instance": "a", "raw": "AgAAAAQAAAACAAAAAAAAAA==" });
     for method in [ALUA, PLAIN] {
@@ -147,10 +202,12 @@ fn each_check_of_the_dsm_methods_has_its_status() {
         json!({ "class": "DSM_LB_Operations", "instance": "a", "method": method,
                 "raw": "AgAAAAQAAAACAAAAAAAAAA==", "out_size": room })
     };
-    assert_eq!(
-        name(&d, "wmi_execute", class(2, 3)),
-        "STATUS_BUFFER_TOO_SMALL"
-    );
+    for method in [1, 2] {
+        assert_eq!(
+            name(&d, "wmi_execute", class(method, 3)),
+            "STATUS_BUFFER_TOO_SMALL"
+        );
+    }
     assert_eq!(
         name(&d, "wmi_execute", class(9, 64)),
         "STATUS_WMI_ITEMID_NOT_FOUND"
@@ -164,4 +221,32 @@ fn each_check_of_the_dsm_methods_has_its_status() {
     }
     let class = json!({ "class": "No_Such", "instance": "a" });
     assert_eq!(name(&d, "wmi_query", class), "STATUS_WMI_GUID_NOT_FOUND");
+    // 14, the exception: no group of the target is optimized, so no path has to be.
+    let params = json!({ "group": 1, "state": "non_optimized" });
+    assert_eq!(call(&rpc, "target_set_access", params)["result"], true);
+    d.until("path_list", json!({ "lun": "a" }), |p| {
+        p[0]["access"] == "non-optimized" && p[1]["access"] == "non-optimized"
+    });
+    let set = json!({ "instance": "a", "policy": 4, "paths": both(au, au) });
+    assert_eq!(name(&d, ALUA, set), fine);
+}
+
+/// Where all paths are equal round robin is one of the policies, for both methods.
+#[test]
+fn equal_paths_take_round_robin() {
+    let dir = Dir::new("equal");
+    let (_target, urls, _) = target("equal", &dir, ["optimized", "optimized"]);
+    let d = daemon(&dir, &urls);
+    let paths = d.ok("path_list", json!({ "lun": "a" }));
+    let list: Value = [0, 1]
+        .map(|n: usize| json!({ "path_id": paths[n]["nexus_id"] }))
+        .into_iter()
+        .collect();
+    for method in [PLAIN, ALUA] {
+        for policy in 2..=6 {
+            let set = json!({ "instance": "a", "policy": policy, "paths": list });
+            assert_eq!(name(&d, method, set), "STATUS_SUCCESS", "{method} {policy}");
+        }
+    }
+    assert_eq!(name(&d, SET, json!({ "lun": "a", "policy": 2 })), "S_OK");
 }

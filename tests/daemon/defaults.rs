@@ -88,7 +88,11 @@ fn a_lun_takes_its_own_policy_else_that_of_its_target_else_the_engines() {
     assert_eq!(status(&d, set, none), "STATUS_INVALID_PARAMETER");
     in_force(&d, "least-queue-depth", "target-default");
     d.process.end(Signal::SIGKILL);
-    let d = daemon(&dir, &urls);
+    // It is in force with the first path that joins, not some time after.
+    let d = Daemon::start(&dir, &dir.path("umpio.toml"));
+    let first = d.until("lun_get", json!({ "lun": "a" }), |l| l["paths_up"] != 0);
+    assert_eq!(first["policy"], "least-queue-depth", "{first}");
+    d.await_paths("a", 2);
     in_force(&d, "least-queue-depth", "target-default");
     assert_eq!(of_target(&d, 0), "STATUS_SUCCESS");
     in_force(&d, "least-blocks", "engine-default");
@@ -119,6 +123,17 @@ fn health_counters_are_cleared_for_tools_and_count_on_for_metrics() {
             text.contains("umpio_path_access_to_io_seconds_count"),
             "{text}"
         );
+        for family in [
+            "ios_total",
+            "bytes_total",
+            "reconnects_total",
+            "in_flight",
+            "state",
+        ] {
+            let of = |l: &&str| l.starts_with(&format!("umpio_nexus_{family}{{"));
+            let lines = text.lines().filter(of).count();
+            assert!(lines >= 2, "umpio_nexus_{family}: {text}");
+        }
         text.lines().filter(line).count()
     };
     assert!(reads(&d).iter().all(|n| *n > 0), "{:?}", reads(&d));

@@ -114,6 +114,7 @@ fn portals(driver: Driver) -> Vec<Listen> {
             access: AccessState::Optimized,
             congestion: None,
             driver: Some(driver),
+            connections: None,
         })
     });
     all.collect()

@@ -85,6 +85,7 @@ fn serve(args: &ServeArgs, config: Config, signals: &SignalFd) -> Result<ExitCod
         Some(at) => match MetricsServer::start(at, control.handle()) {
             Ok(server) => Some(server),
             Err(e) => {
+                control.refuse();
                 drop(server);
                 control.stop();
                 return Err(CliError::new("cannot serve metrics")

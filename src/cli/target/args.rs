@@ -7,6 +7,7 @@ use clap::Args;
 
 use crate::cli::bench::args::parse_policy;
 use crate::cli::error::CliError;
+use crate::control::config::listen::connections;
 use crate::control::target::{Chap, PortalSpec};
 use crate::engine::reactor::LunSpec;
 use crate::lun::policy::PolicySpec;
@@ -115,6 +116,8 @@ pub struct Listen {
     pub driver: Option<Driver>,
     /// iSCSI: where logins are sent on to, and whether for good.
     pub moved: Option<(String, bool)>,
+    /// Connections of a session, over iSCSI.
+    pub connections: Option<u16>,
 }
 
 impl Listen {
@@ -126,6 +129,7 @@ impl Listen {
             group: self.group,
             access: self.access,
             moved: self.moved.clone(),
+            connections: self.connections,
         }
     }
 }
@@ -177,6 +181,7 @@ impl FromStr for Listen {
             congestion: None,
             driver: None,
             moved: None,
+            connections: None,
         };
         for item in query.split('&').filter(|i| !i.is_empty()) {
             match item.split_once('=').unwrap_or((item, "")) {
@@ -193,6 +198,7 @@ impl FromStr for Listen {
                 ("access", name) => listen.access = parse_access(name)?,
                 ("cc", "") => return Err("cc= wants a name, such as cubic".to_owned()),
                 ("cc", name) => listen.congestion = Some(name.to_owned()),
+                ("connections", n) if iscsi => listen.connections = Some(connections(n)?),
                 ("transport", name) => {
                     let driver = Driver::parse(name)
                         .ok_or_else(|| format!("transport={name}: known are tcp, uring"))?;
@@ -207,8 +213,8 @@ impl FromStr for Listen {
                 }
                 (key, _) => {
                     return Err(format!(
-                        "unknown option '{key}'; known are group, access, cc, transport, and for iSCSI moved \
-                         and moved_for_good"
+                        "unknown option '{key}'; known are group, access, cc, transport, and for iSCSI connections, \
+                         moved and moved_for_good"
                     ));
                 }
             }

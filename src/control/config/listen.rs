@@ -19,7 +19,7 @@ pub struct Portal {
 }
 
 /// What may be written.
-pub const ALLOWED: &str = "nvme-tcp://HOST[:PORT]/NQN or iscsi://HOST[:PORT]/IQN/LUN, each with [?group=N&access=optimized|non-optimized|standby (iSCSI)|inaccessible]";
+pub const ALLOWED: &str = "nvme-tcp://HOST[:PORT]/NQN or iscsi://HOST[:PORT]/IQN/LUN, each with [?group=N&access=optimized|non-optimized|standby (iSCSI)|inaccessible&connections=N (iSCSI)]";
 
 impl Portal {
     /// # Errors
@@ -69,6 +69,7 @@ impl Portal {
             group: 1,
             access: AccessState::Optimized,
             moved: None,
+            connections: None,
         };
         let groups = if iscsi { u32::from(u16::MAX) } else { u32::MAX };
         for item in query.split('&').filter(|i| !i.is_empty()) {
@@ -79,6 +80,7 @@ impl Portal {
                     spec.group =
                         n.ok_or_else(|| format!("group is a number from 1 to {groups}"))?;
                 }
+                ("connections", n) if iscsi => spec.connections = Some(connections(n)?),
                 ("access", "optimized") => spec.access = AccessState::Optimized,
                 ("access", "non-optimized") => spec.access = AccessState::NonOptimized,
                 ("access", "standby") if iscsi => spec.access = AccessState::Standby,
@@ -93,6 +95,16 @@ impl Portal {
             spec,
         })
     }
+}
+
+/// Connections of a session.
+///
+/// # Errors
+/// It is no such number.
+pub fn connections(text: &str) -> Result<u16, String> {
+    let max = crate::front::iscsi::SESSION_CONNECTIONS;
+    let n = text.parse().ok().filter(|n| (1..=max).contains(n));
+    n.ok_or_else(|| format!("connections is a number from 1 to {max}"))
 }
 
 /// `IQN/LUN`.
@@ -127,6 +139,8 @@ mod tests {
             (p.port, p.spec.group, p.spec.access),
             (4420, 1, AccessState::Optimized)
         );
+        let p = Portal::parse("iscsi://h/iqn.x:a/7?connections=1").unwrap();
+        assert_eq!(p.spec.connections, Some(1));
         let p = Portal::parse("iscsi://h/iqn.x:a/7?access=standby").unwrap();
         assert_eq!((p.port, p.spec.protocol), (3260, Protocol::Iscsi(7)));
         assert_eq!(p.spec.name, "iqn.x:a");
@@ -145,6 +159,9 @@ mod tests {
             "iscsi://h/nqn.x/0",
             "iscsi://h/iqn.x/256",
             "iscsi://h/iqn.x/0?group=65536",
+            "iscsi://h/iqn.x/0?connections=0",
+            "iscsi://h/iqn.x/0?connections=9",
+            "nvme-tcp://h/nqn.x?connections=1",
         ] {
             assert!(Portal::parse(bad).is_err(), "{bad}");
         }

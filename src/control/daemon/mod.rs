@@ -134,10 +134,15 @@ impl Control {
                 }
             }
         }
-        // Those that wait get an answer.
-        while let Ok(order) = self.orders.try_recv() {
-            let _ = order.answer.send(Err(CommandError::Stopping));
-        }
+        self.refuse();
+    }
+
+    /// From now on every command is answered with "stopping", those that wait as well: whoever gives
+    /// commands can be ended without waiting for one.
+    pub fn refuse(&mut self) {
+        // A channel that nobody reads: what is in the old one is dropped with it, and with that answered.
+        self.orders = channel().1;
+        self.registry.give_up();
     }
 
     /// Ends everything in order. Close what takes commands before this.

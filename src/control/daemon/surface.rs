@@ -2,7 +2,7 @@
 
 use super::ControlHandle;
 use crate::control::command::{Answer, Command, CommandError, ObjectAnswer, ObjectCommand};
-use crate::control::view::changes::SessionPath;
+use crate::control::view::changes::{NewConnection, SessionPath};
 use crate::control::view::{
     CacheState, ChangeError, Changes, CounterScope, HardwareId, McsPolicy, MpioTimers, View, Views,
 };
@@ -98,6 +98,21 @@ impl Changes for ControlHandle {
             session,
             policy,
             connections: connections.to_vec(),
+        })
+    }
+
+    fn add_connection(&self, session: u64, new: &NewConnection) -> Result<u64, ChangeError> {
+        let new = new.clone();
+        match self.object(ObjectCommand::AddConnection { session, new })? {
+            ObjectAnswer::Id(id) => Ok(id),
+            _ => Err(ChangeError::Failed("no id came back".to_owned())),
+        }
+    }
+
+    fn remove_connection(&self, session: u64, connection: u64) -> Result<(), ChangeError> {
+        self.change(ObjectCommand::RemoveConnection {
+            session,
+            connection,
         })
     }
 

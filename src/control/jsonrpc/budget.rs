@@ -6,9 +6,9 @@
 //!
 //! Nor is it noticed that others do not keep below it. Half of what is saved up is a reserve that only
 //! modest clients may use: those that had less than a quarter of everything lately. The others share
-//! what comes in beyond that, the one with the least first. A client that has not yet had one call
-//! answered counts as modest for its first few bytes only, so that to connect anew for every flood
-//! gains nothing.
+//! what comes in beyond that, the one with the least first. To connect anew for every flood gains
+//! nothing: a newcomer counts as one that had a modest client's share already, which fades, and a quarter
+//! of all calls at most goes to connecting.
 
 use crate::base::clock::{Clock, Time};
 use std::time::Duration;
@@ -25,6 +25,8 @@ const READ_MIN: u64 = 1 << 10;
 const MODEST: u64 = 4;
 /// Bytes that a client without an answered call has as a modest one, and reads at a time until then.
 pub(super) const NEWCOMER: usize = 4 << 10;
+/// The share of all calls that goes to connecting at most, as a divisor.
+const ACCEPTS: u64 = 4;
 /// What a client had counts half after so long.
 const HALF_LIFE: Duration = Duration::from_millis(50);
 
@@ -40,9 +42,10 @@ pub(super) struct Usage {
 }
 
 impl Usage {
-    /// One that begins now.
+    /// One that begins now: behind those that are known to be modest.
     pub(super) fn new(budget: &Budget) -> Self {
         Self {
+            calls: budget.calls_max() / MODEST + 1,
             at: budget.now,
             ..Self::default()
         }
@@ -82,6 +85,7 @@ pub(super) struct Budget {
     /// May be overdrawn by what one turn takes.
     calls: i64,
     bytes: i64,
+    accepts: i64,
 }
 
 fn share(per_second: u64, time: Duration) -> u64 {
@@ -100,6 +104,7 @@ impl Budget {
             calls_per_second,
             calls: 0,
             bytes: 0,
+            accepts: 0,
         };
         budget.fill(SAVED);
         budget
@@ -114,6 +119,9 @@ impl Budget {
         let bytes = self.bytes + share(BYTES_PER_SECOND, time) as i64;
         self.calls = calls.min(self.calls_max() as i64);
         self.bytes = bytes.min(share(BYTES_PER_SECOND, SAVED) as i64);
+        let accepts = share(self.calls_per_second / ACCEPTS, time) as i64;
+        let accepts_max = share(self.calls_per_second / ACCEPTS, SAVED) as i64;
+        self.accepts = (self.accepts + accepts).min(accepts_max);
     }
 
     /// Looks at the clock: more may be done after a while.
@@ -137,6 +145,17 @@ impl Budget {
     /// Nobody at all may have anything done.
     pub(super) fn is_spent(&self) -> bool {
         self.calls <= 0 || self.bytes <= 0
+    }
+
+    /// Whether another client may connect now.
+    pub(super) fn may_accept(&self) -> bool {
+        self.accepts > 0 && !self.is_spent()
+    }
+
+    /// A client has connected.
+    pub(super) fn take_accept(&mut self) {
+        self.accepts -= 1;
+        self.calls -= 1;
     }
 
     /// Whether a client may have something done now.
@@ -231,6 +250,8 @@ mod tests {
         stays: u64,
         wants: u64,
         had: u64,
+        /// Waits to be let in.
+        outside: bool,
     }
 
     impl Client {
@@ -243,6 +264,7 @@ mod tests {
                 stays: u64::MAX,
                 wants: 0,
                 had: 0,
+                outside: false,
             }
         }
     }
@@ -264,7 +286,7 @@ mod tests {
                 let mut acted = false;
                 for n in order {
                     let c = &mut clients[n];
-                    if c.wants == 0 || !budget.allows(&mut c.usage) {
+                    if c.wants == 0 || c.outside || !budget.allows(&mut c.usage) {
                         continue;
                     }
                     let bytes = c.bytes.min(c.usage.piece());
@@ -275,13 +297,19 @@ mod tests {
                     c.wants -= 1;
                     c.had += 1;
                     if c.had.is_multiple_of(c.stays) {
-                        c.usage = Usage::new(budget);
-                        budget.take_calls(&mut c.usage, 1, false);
+                        c.outside = true;
                     }
                     acted = true;
                 }
                 if !acted {
                     break;
+                }
+            }
+            for c in clients.iter_mut().filter(|c| c.outside) {
+                if budget.may_accept() {
+                    budget.take_accept();
+                    c.usage = Usage::new(budget);
+                    c.outside = false;
                 }
             }
         }
@@ -306,6 +334,30 @@ mod tests {
         let bulk: u64 = clients[4..].iter().map(|c| c.had).sum();
         assert!(bulk > 200, "what is left is theirs: {bulk} pieces");
         assert!(bulk < 800, "and no more than the rate: {bulk} pieces");
+    }
+
+    #[test]
+    fn to_connect_anew_for_every_few_calls_gains_nothing() {
+        let (mut budget, at) = budget(2000);
+        let mut clients: Vec<Client> = (0..4)
+            .map(|_| Client::new(&budget, Some(4), 200, true))
+            .collect();
+        for n in 0..20 {
+            let mut churning = Client::new(&budget, None, 4096, true);
+            churning.stays = 1 + n % 10;
+            clients.push(churning);
+        }
+        // Once those that were there from the beginning are known.
+        second(&mut budget, &at, &mut clients);
+        for c in &mut clients {
+            c.had = 0;
+        }
+        second(&mut budget, &at, &mut clients);
+        for c in &clients[..4] {
+            assert!(c.had >= 250 && c.wants == 0, "{} and {}", c.had, c.wants);
+        }
+        let others: u64 = clients[4..].iter().map(|c| c.had).sum();
+        assert!(others > 100, "what is left is theirs: {others}");
     }
 
     #[test]

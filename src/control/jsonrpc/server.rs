@@ -222,7 +222,9 @@ impl Serving {
         let mut fds = Vec::with_capacity(self.connections.len() + 3);
         fds.push(PollFd::new(self.stop.as_fd(), PollFlags::POLLIN));
         fds.push(PollFd::new(self.away.returned().as_fd(), PollFlags::POLLIN));
-        let accept = if self.accepting && !self.budget.is_spent() {
+        let may_accept = self.budget.may_accept();
+        held |= !may_accept;
+        let accept = if self.accepting && may_accept {
             PollFlags::POLLIN
         } else {
             PollFlags::empty()
@@ -263,7 +265,7 @@ impl Serving {
     fn accept(&mut self) {
         // As many as can be had in a turn, so that clients are not kept waiting by newcomers.
         for _ in 0..self.connections_max {
-            if self.budget.is_spent() {
+            if !self.budget.may_accept() {
                 return;
             }
             match self.listener.accept() {
@@ -275,12 +277,11 @@ impl Serving {
                     let text = message::refuse(&RpcError::new(code::TOO_MUCH, text));
                     // A socket that nothing was sent to yet takes this at once.
                     let _ = stream.write_all(text.as_bytes());
-                    let mut nobody = Usage::new(&self.budget);
-                    self.budget.take_calls(&mut nobody, 1, false);
+                    self.budget.take_accept();
                 }
                 Ok((stream, _)) => {
-                    let mut usage = Usage::new(&self.budget);
-                    self.budget.take_calls(&mut usage, 1, false);
+                    self.budget.take_accept();
+                    let usage = Usage::new(&self.budget);
                     if stream.set_nonblocking(true).is_ok() {
                         self.next_number += 1;
                         let number = self.next_number;

@@ -1,7 +1,7 @@
 //! The text of a scrape (OpenMetrics 1.0).
 
 use crate::control::registry::answer::DaemonAnswer;
-use crate::lun::plane::{Overview, target_name};
+use crate::lun::plane::{Overview, PathOverview, target_name};
 use crate::lun::status::LunStatus;
 use crate::path::access::AccessState;
 use crate::path::state::State;
@@ -140,6 +140,7 @@ pub fn text(luns: &[Vec<(Overview, LunStatus)>], daemon: &DaemonAnswer) -> Strin
             one_lun(&mut page, reactor, o, status);
         }
     }
+    nexuses(&mut page, luns);
     let mut out = String::new();
     for f in &page.0 {
         let _ = write!(
@@ -158,6 +159,13 @@ fn one_lun(page: &mut Page, reactor: usize, o: &Overview, status: &LunStatus) {
     page.counter("umpio_lun_bytes", "Bytes moved.", &l, o.bytes);
     page.counter("umpio_lun_errors", "Requests that failed.", &l, o.failed);
     page.counter("umpio_lun_retries", "Counted retries.", &l, o.retries);
+    let in_flight = o.paths.iter().map(|p| u64::from(p.in_flight)).sum();
+    page.gauge(
+        "umpio_lun_in_flight",
+        "Requests on the LUN's paths.",
+        &l,
+        in_flight,
+    );
     page.counter(
         "umpio_lun_rerouted",
         "Requests sent again without being counted.",
@@ -286,10 +294,10 @@ fn one_lun(page: &mut Page, reactor: usize, o: &Overview, status: &LunStatus) {
         );
         page.gauge("umpio_path_weight", "Weight.", &l, u64::from(p.weight));
         page.gauge(
-            "umpio_nexus_in_flight",
-            "Requests in flight on its nexus.",
+            "umpio_path_in_flight",
+            "Requests of the LUN on the path.",
             &l,
-            u64::from(p.nexus_in_flight),
+            u64::from(p.in_flight),
         );
         page.state(
             "umpio_path_state",
@@ -314,6 +322,109 @@ fn one_lun(page: &mut Page, reactor: usize, o: &Overview, status: &LunStatus) {
                 &full.stats.latency,
             );
         }
+    }
+}
+
+/// What all LUNs have done over one nexus, on one reactor.
+struct Nexus<'a> {
+    id: u64,
+    reactor: usize,
+    path: &'a PathOverview,
+    ios: u64,
+    bytes: u64,
+    errors: u64,
+    lost: u64,
+    latency: Histogram<u32>,
+}
+
+fn nexuses(page: &mut Page, luns: &[Vec<(Overview, LunStatus)>]) {
+    let mut all: Vec<Nexus<'_>> = Vec::new();
+    for lun in luns {
+        for (reactor, (o, status)) in lun.iter().enumerate() {
+            for p in &o.paths {
+                let full = status.paths.iter().find(|s| s.nexus_id == p.nexus_id);
+                let latency = full.map(|s| &s.stats.latency);
+                let same = |n: &&mut Nexus<'_>| (n.id, n.reactor) == (p.nexus_id, reactor);
+                let Some(n) = all.iter_mut().find(same) else {
+                    let Some(latency) = latency else { continue };
+                    all.push(Nexus {
+                        id: p.nexus_id,
+                        reactor,
+                        path: p,
+                        ios: p.ios,
+                        bytes: p.bytes,
+                        errors: p.errors,
+                        lost: p.lost,
+                        latency: latency.clone(),
+                    });
+                    continue;
+                };
+                n.ios += p.ios;
+                n.bytes += p.bytes;
+                n.errors += p.errors;
+                n.lost += p.lost;
+                if let Some(latency) = latency {
+                    // All are made with the same bounds.
+                    let _ = n.latency.add(latency);
+                }
+            }
+        }
+    }
+    let states: Vec<String> = State::ALL.iter().map(ToString::to_string).collect();
+    for n in &all {
+        let p = n.path;
+        let l = format!(
+            "nexus=\"{:#018x}\",target=\"{}\",reactor=\"{}\"",
+            n.id,
+            escaped(target_name(&p.spec.nexus)),
+            n.reactor,
+        );
+        let counters = [
+            (
+                "umpio_nexus_ios",
+                "Requests completed over the nexus.",
+                n.ios,
+            ),
+            ("umpio_nexus_bytes", "Bytes moved over the nexus.", n.bytes),
+            (
+                "umpio_nexus_errors",
+                "Answers that were not success.",
+                n.errors,
+            ),
+            (
+                "umpio_nexus_lost",
+                "Requests the nexus was lost with.",
+                n.lost,
+            ),
+            ("umpio_nexus_losses", "Times that it was lost.", p.losses),
+            (
+                "umpio_nexus_reconnects",
+                "Logins after the first.",
+                p.logins.saturating_sub(1),
+            ),
+        ];
+        for (name, help, value) in counters {
+            page.counter(name, help, &l, value);
+        }
+        page.gauge(
+            "umpio_nexus_in_flight",
+            "Requests in flight on the nexus.",
+            &l,
+            u64::from(p.nexus_in_flight),
+        );
+        page.state(
+            "umpio_nexus_state",
+            "State of its association.",
+            &l,
+            &p.state.to_string(),
+            &states,
+        );
+        page.latency(
+            "umpio_nexus_latency_seconds",
+            "From dispatch to completion.",
+            &l,
+            &n.latency,
+        );
     }
 }
 

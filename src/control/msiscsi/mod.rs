@@ -15,8 +15,8 @@ use crate::control::layout::msiscsi::{
     IscsiPath, SessionPolicy, SetLoadBalancePolicyOut, SupportedLbPoliciesHeader, encode_query,
 };
 use crate::control::layout::{Field, LayoutError};
-use crate::control::view::changes::SessionPath;
-use crate::control::view::{ConnectionView, McsPolicy, SessionView, Surface, ids};
+use crate::control::view::changes::{NewConnection, SessionPath};
+use crate::control::view::{ConnectionState, ConnectionView, McsPolicy, SessionView, Surface, ids};
 
 /// Method id of SetLoadBalancePolicy in MSiSCSI_LB_Operations.
 pub const SET_LOAD_BALANCE_POLICY: u32 = 10;
@@ -157,7 +157,8 @@ pub struct Grant {
 /// The checks, in this order; a request that is wrong in two ways is refused for the first.
 ///
 /// 1. the buffer holds its header and as many paths as it says, else `BUFFER_TOO_SMALL`;
-/// 2. the session exists (`INVALID_SESSION_ID`) and has connections (`NO_CONNECTION_AVAILABLE`);
+/// 2. the session exists (`INVALID_SESSION_ID`) and a connection of it is up
+///    (`NO_CONNECTION_AVAILABLE`);
 /// 3. the policy is 1 to 6 (`INVALID_LOAD_BALANCE_POLICY`) and one that the session can do
 ///    (`LB_POLICY_NOT_SUPPORTED`); a vendor policy uses nothing of what follows;
 /// 4. PrimaryPath is 0 or 1 (`INVALID_PARAMETER`);
@@ -175,12 +176,8 @@ pub fn validate(sessions: &[SessionView], request: &SetRequest) -> Result<Grant,
         request.in_size as u64 >= need,
         IscsiStatus::BUFFER_TOO_SMALL,
     )?;
-    let session = sessions.iter().find(|s| s.id == request.session);
-    let session = session.ok_or(IscsiStatus::INVALID_SESSION_ID)?;
-    require(
-        !session.connections.is_empty(),
-        IscsiStatus::NO_CONNECTION_AVAILABLE,
-    )?;
+    let session = find(sessions, request.session)?;
+    is_connected(session)?;
     let policy =
         McsPolicy::from_number(request.policy).ok_or(IscsiStatus::INVALID_LOAD_BALANCE_POLICY)?;
     require(
@@ -246,6 +243,63 @@ pub fn set_load_balance_policy(surface: &dyn Surface, request: &SetRequest) -> I
         Ok(()) => IscsiStatus::SUCCESS,
         Err(error) => IscsiStatus::from(&error),
     }
+}
+
+/// A session has a connection that is up.
+fn is_connected(session: &SessionView) -> Result<(), IscsiStatus> {
+    let up = |c: &ConnectionView| c.state == ConnectionState::Connected;
+    require(
+        session.connections.iter().any(up),
+        IscsiStatus::NO_CONNECTION_AVAILABLE,
+    )
+}
+
+fn find(sessions: &[SessionView], id: u64) -> Result<&SessionView, IscsiStatus> {
+    let found = sessions.iter().find(|s| s.id == id);
+    found.ok_or(IscsiStatus::INVALID_SESSION_ID)
+}
+
+/// AddIScsiConnection: the id of the new connection.
+///
+/// # Errors
+/// No such session, none that is up, or one that takes no more; and what became of the change.
+pub fn add_connection(
+    surface: &dyn Surface,
+    session: u64,
+    new: &NewConnection,
+) -> Result<u64, IscsiStatus> {
+    let view = surface.view();
+    let found = find(&view.sessions, session)?;
+    is_connected(found)?;
+    require(
+        found.connections.len() < usize::from(found.max_connections),
+        IscsiStatus::TOO_MANY_CONNECTIONS,
+    )?;
+    surface
+        .add_connection(session, new)
+        .map_err(|e| IscsiStatus::from(&e))
+}
+
+/// RemoveIScsiConnection.
+pub fn remove_connection(surface: &dyn Surface, session: u64, connection: u64) -> IscsiStatus {
+    let view = surface.view();
+    let check = || {
+        let found = find(&view.sessions, session)?;
+        let all = &found.connections;
+        let known = all.iter().any(|c| c.id == connection);
+        require(known, IscsiStatus::INVALID_CONNECTION_ID)?;
+        let stays =
+            |c: &ConnectionView| c.id != connection && c.state == ConnectionState::Connected;
+        require(
+            all.iter().any(stays),
+            IscsiStatus::CANT_REMOVE_LAST_CONNECTION,
+        )
+    };
+    let done = check().and_then(|()| {
+        let done = surface.remove_connection(session, connection);
+        done.map_err(|e| IscsiStatus::from(&e))
+    });
+    done.err().unwrap_or(IscsiStatus::SUCCESS)
 }
 
 /// SetLoadBalancePolicy_OUT.

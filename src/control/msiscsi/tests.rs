@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::control::layout::msiscsi::decode_query;
+use crate::control::view::ChangeError;
 use crate::control::view::kit::Kit;
-use crate::control::view::{ChangeError, ConnectionState};
 
 type S = IscsiStatus;
 
@@ -28,6 +28,7 @@ fn kit() -> Kit {
         target_name: "iqn.2024-01.test:array".into(),
         policy: McsPolicy::RoundRobin,
         supported: McsPolicy::ALL[..5].to_vec(),
+        max_connections: 4,
         connections,
     };
     kit.base(|v| {
@@ -148,6 +149,53 @@ fn what_is_granted_is_in_force() {
     }
     // With the vendor value, nothing after the policy counts.
     assert_eq!(set(&kit, &SetRequest::new(3, 6, vec![])), S::SUCCESS);
+}
+
+#[test]
+fn connections_come_and_go_within_what_the_session_takes() {
+    let kit = kit();
+    let new = NewConnection {
+        host: "10.0.0.1".into(),
+        port: 3260,
+        source: None,
+        weight: 7,
+        primary: true,
+    };
+    assert_eq!(add_connection(&kit, 9, &new), Err(S::INVALID_SESSION_ID));
+    assert_eq!(
+        add_connection(&kit, 2, &new),
+        Err(S::NO_CONNECTION_AVAILABLE)
+    );
+    let id = add_connection(&kit, 1, &new).expect("there is room");
+    assert_eq!(add_connection(&kit, 1, &new), Err(S::TOO_MANY_CONNECTIONS));
+    assert_eq!(query_lb_policy(&kit).sessions[0].paths[3].path_weight, 7);
+    assert_eq!(remove_connection(&kit, 9, id), S::INVALID_SESSION_ID);
+    assert_eq!(remove_connection(&kit, 1, 99), S::INVALID_CONNECTION_ID);
+    assert_eq!(
+        remove_connection(&kit, 3, 31),
+        S::CANT_REMOVE_LAST_CONNECTION
+    );
+    for id in [id, 12, 11] {
+        assert_eq!(remove_connection(&kit, 1, id), S::SUCCESS);
+    }
+    assert_eq!(
+        remove_connection(&kit, 1, 13),
+        S::CANT_REMOVE_LAST_CONNECTION
+    );
+    kit.fail_with(Some(ChangeError::Busy("a login".into())));
+    assert_eq!(add_connection(&kit, 1, &new), Err(S::SESSION_BUSY));
+}
+
+#[test]
+fn a_session_without_a_connection_that_is_up_has_none() {
+    let kit = kit();
+    kit.base(|v| {
+        for c in &mut v.sessions[0].connections {
+            c.state = ConnectionState::Reconnecting;
+        }
+    });
+    let status = set(&kit, &SetRequest::new(1, 2, paths(&ALL)));
+    assert_eq!(status, S::NO_CONNECTION_AVAILABLE);
 }
 
 #[test]

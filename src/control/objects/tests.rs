@@ -29,6 +29,7 @@ fn kit() -> Kit {
             target_name: "iqn.2024-01.test:array".into(),
             policy: McsPolicy::RoundRobin,
             supported: vec![McsPolicy::Failover, McsPolicy::RoundRobin],
+            max_connections: 8,
             connections: vec![connection(1), connection(2)],
         }];
     });
@@ -87,6 +88,9 @@ fn good(kit: &Kit, method: &Method) -> Value {
             "class" if method.name == "wmi_execute" => json!("MPIO_WMI_METHODS"),
             "class" => json!("MSDSM_DEFAULT_LOAD_BALANCE_POLICY"),
             "raw" => json!("AAAAAAAAAAAAAAAAAAAAAA=="),
+            "session_id" => json!("0x5"),
+            "connection_id" => json!("0x1"),
+            "portal" => json!("10.0.0.1"),
             "id" if method.name.starts_with("vds_iscsi_portal_group_") => {
                 of("vds_iscsi_target_query_portal_groups", target())
             }

@@ -278,6 +278,7 @@ pub(super) fn fold(mut all: Vec<Overview>) -> Option<Overview> {
             p.logins += o.logins;
             p.losses += o.losses;
             p.nexus_in_flight += o.nexus_in_flight;
+            p.in_flight += o.in_flight;
             // A path that is missing on one reactor is worth telling.
             if p.joined && !o.joined {
                 p.state = o.state;

@@ -1,8 +1,9 @@
 //! What should be: the file's word and the run-time settings that win over it.
 
 use crate::control::config::{Config, LunFlags, Timers};
-use crate::control::state::{Override, Presence, SettingState, State, WishState};
+use crate::control::state::{Override, Presence, SettingState, State, WishState, id};
 use crate::lun::policy::defaults::Setting;
+use crate::path::url::PathSpec;
 use std::collections::BTreeMap;
 
 /// A LUN as it should be.
@@ -82,6 +83,19 @@ pub(super) fn prune(state: &mut State, config: &Config) -> Vec<String> {
         expire(&mut state.timers, &timers_key(config)),
         "timers".to_owned(),
     );
+    let configured = luns(config, state).into_iter().flat_map(|l| l.paths);
+    let configured: Vec<PathSpec> = configured
+        .filter_map(|p| PathSpec::parse(&p).ok())
+        .collect();
+    state.sessions.retain(|key, kept| {
+        let of = |s: &&PathSpec| key.starts_with(&id(s.nexus.id()));
+        let holds = configured
+            .iter()
+            .find(of)
+            .is_none_or(|s| kept.holds(&s.url));
+        check(!holds, format!("session.{key}"));
+        holds
+    });
     let key = default_key(config);
     check(
         expire(&mut state.default_policy, &key),
@@ -114,6 +128,7 @@ pub(super) fn overridden(state: &State) -> Vec<String> {
         keys.extend(set.map(|(_, key)| format!("lun.{name}{key}")));
     }
     keys.extend(state.timers.as_ref().map(|_| "timers".to_owned()));
+    keys.extend(state.sessions.keys().map(|key| format!("session.{key}")));
     let default = state.default_policy.as_ref();
     keys.extend(default.map(|_| "defaults.policy".to_owned()));
     keys

@@ -60,6 +60,7 @@ impl Registry {
             }
             None => drop(self.state.target_defaults.remove(&key)),
         }
+        self.tell_target_defaults();
         for at in 0..self.luns.len() {
             if self.luns[at].hardware.as_ref() == Some(id) {
                 self.put_target_default(at, setting)?;
@@ -69,6 +70,16 @@ impl Registry {
         let text = format!("policy of '{}' {name}", id.padded().trim_end());
         self.note(EventKind::DefaultChanged, "", None, text);
         Ok(self.persist()?)
+    }
+
+    /// Reactors put them in force with the first path of a LUN that joins.
+    pub(super) fn tell_target_defaults(&self) {
+        let all = self.target_defaults();
+        for driver in &self.drivers {
+            let all = all.clone();
+            // A reactor that is gone opens nothing any more.
+            let _ = driver.ask(move |r| r.plane().set_target_defaults(all));
+        }
     }
 
     fn put_target_default(&self, at: usize, setting: Option<Setting>) -> Result<(), CommandError> {

@@ -65,10 +65,11 @@ impl Registry {
         by_reactor.resize_with(self.drivers.len(), Vec::new);
         for (n, url) in want.paths.iter().enumerate() {
             let weight = want.weights.get(n).copied().unwrap_or(0);
-            for (i, path) in open_path(url, weight, self.drivers.len())?
+            for (i, mut path) in open_path(url, weight, self.drivers.len())?
                 .into_iter()
                 .enumerate()
             {
+                self.restore_session(&mut path.spec, i);
                 by_reactor[i].push(path);
             }
         }
@@ -216,7 +217,11 @@ impl Registry {
         weight: u32,
     ) -> Result<(), CommandError> {
         let id = nexus_of(url);
-        let opened = open_path(url, weight, self.drivers.len()).map_err(CommandError::Failed)?;
+        let opened = open_path(url, weight, self.drivers.len());
+        let mut opened = opened.map_err(CommandError::Failed)?;
+        for (reactor, path) in opened.iter_mut().enumerate() {
+            self.restore_session(&mut path.spec, reactor);
+        }
         let lun = self.lun(name)?;
         self.await_gone(lun, id)?;
         for ((driver, channel), path) in self.drivers.iter().zip(lun.channels.clone()).zip(opened) {

@@ -10,7 +10,7 @@ use super::Registry;
 use super::luns::{nexus_of, open_path};
 use crate::control::events::EventKind;
 use crate::control::view::ChangeError;
-use crate::lun::plane::{ChannelId, Overview};
+use crate::lun::plane::{Overview, PathToOpen};
 use crate::path::url::{NexusSpec, PathSpec};
 
 impl Registry {
@@ -56,7 +56,8 @@ impl Registry {
         let all = self.overviews(lun).map_err(|e| e.to_string())?;
         let wanted: Vec<u64> = urls.iter().map(|url| nexus_of(url)).collect();
         let mut done = Vec::new();
-        for ((driver, &channel), o) in self.drivers.iter().zip(&lun.channels).zip(&all) {
+        let places = self.drivers.iter().zip(&lun.channels).zip(&all);
+        for (reactor, ((driver, &channel), o)) in places.enumerate() {
             let has = nexuses(o);
             for &extra in has.iter().filter(|id| !wanted.contains(id)) {
                 let taken = driver.ask(move |r| r.plane().remove_path(channel, extra));
@@ -64,7 +65,14 @@ impl Registry {
                 done.push((extra, "was too much on a reactor"));
             }
             for (url, &id) in urls.iter().zip(&wanted).filter(|(_, id)| !has.contains(id)) {
-                add(driver, channel, url, &name)?;
+                let mut paths = open_again(url, &name)?;
+                for path in &mut paths {
+                    self.restore_session(&mut path.spec, reactor);
+                }
+                for path in paths {
+                    let added = driver.ask(move |r| r.add_path(channel, path));
+                    added.map_err(|e| e.to_string())?;
+                }
                 done.push((id, "was missing on a reactor"));
             }
         }
@@ -102,12 +110,7 @@ fn nexuses(o: &Overview) -> Vec<u64> {
     ids
 }
 
-fn add(
-    driver: &crate::engine::driver::Driver,
-    channel: ChannelId,
-    url: &str,
-    lun: &str,
-) -> Result<(), String> {
+fn open_again(url: &str, lun: &str) -> Result<Vec<PathToOpen>, String> {
     let spec = PathSpec::parse(url).map_err(|e| e.to_string())?;
     if matches!(spec.nexus, NexusSpec::Local(_)) {
         // To open it anew might be to open another: memory is not the same twice.
@@ -115,11 +118,7 @@ fn add(
             "the local path {url} of LUN '{lun}' is gone from a reactor; close the LUN and open it again"
         ));
     }
-    for path in open_path(url, 0, 1)? {
-        let added = driver.ask(move |r| r.add_path(channel, path));
-        added.map_err(|e| e.to_string())?;
-    }
-    Ok(())
+    open_path(url, 0, 1)
 }
 
 #[cfg(test)]

@@ -144,6 +144,7 @@ impl Registry {
             tracing::warn!("kept and shown, but without effect: {}", idle.join(", "));
         }
         registry.put_recovery();
+        registry.tell_target_defaults();
         let config = registry.config.clone();
         registry.converge(config);
         registry.persist()?;

@@ -89,6 +89,14 @@ impl Registry {
         }
     }
 
+    /// Nobody waits any more: the daemon is stopping.
+    pub fn give_up(&mut self) {
+        for p in std::mem::take(&mut self.pending) {
+            // Whoever asked may have gone away.
+            let _ = p.reply.send(Err(CommandError::Stopping));
+        }
+    }
+
     /// The call that is under way on a LUN.
     pub(super) fn call_on(&self, name: &str) -> Option<&'static str> {
         let on = |p: &Pending| matches!(&p.call, Call::Set { lun, .. } if lun == name);

@@ -52,6 +52,16 @@ impl Registry {
                 self.set_session_policy(session, policy, &connections)?;
                 Ok(ObjectAnswer::Done)
             }
+            ObjectCommand::AddConnection { session, new } => {
+                self.add_connection(session, &new).map(ObjectAnswer::Id)
+            }
+            ObjectCommand::RemoveConnection {
+                session,
+                connection,
+            } => {
+                self.remove_connection(session, connection)?;
+                Ok(ObjectAnswer::Done)
+            }
             ObjectCommand::ClearCounters(scope) => {
                 self.clear_counters(&scope)?;
                 Ok(ObjectAnswer::Done)
@@ -152,7 +162,11 @@ impl Registry {
             let Ok(o) = self.overview(lun) else { continue };
             for p in &o.paths {
                 match nexuses.iter_mut().find(|n| n.id == p.nexus_id) {
-                    Some(nexus) => nexus.counters += counters(p),
+                    Some(nexus) => {
+                        nexus.counters += counters(p);
+                        // Lost once, whatever number of LUNs were on it.
+                        nexus.counters.path_failures = p.losses;
+                    }
                     None => nexuses.push(nexus_view(p)),
                 }
             }
@@ -297,7 +311,7 @@ fn counters(p: &PathOverview) -> Counters {
         bytes_written: p.bytes_written,
         retries: 0,
         errors: p.errors + p.lost,
-        in_flight: p.nexus_in_flight,
+        in_flight: p.in_flight,
         path_failures: p.losses,
         created_ns: 0,
         failed_ns: 0,

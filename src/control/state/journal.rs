@@ -56,7 +56,8 @@ impl Delta {
         let same = old.host == new.host
             && old.timers == new.timers
             && old.default_policy == new.default_policy
-            && old.target_defaults == new.target_defaults;
+            && old.target_defaults == new.target_defaults
+            && old.sessions == new.sessions;
         let rest = || {
             Box::new(State {
                 luns: BTreeMap::new(),
@@ -334,6 +335,7 @@ mod tests {
         next(&|_| {});
         next(&|s| s.timers = None);
         next(&|s| drop(s.luns.remove("b")));
+        next(&|s| s.sessions.clear());
         next(&|s| s.host.seed ^= 1);
         (start, states)
     }
@@ -380,8 +382,8 @@ mod tests {
         }
         // The state file was written after the third change, and the journal not yet cleared.
         let mut state = states[2].clone();
-        assert_eq!(replay(&mut state, &whole).changes, 3);
-        assert_eq!(state, states[5]);
+        assert_eq!(replay(&mut state, &whole).changes, 4);
+        assert_eq!(state, states[6]);
         // A line is missing: none behind it counts.
         let mut state = start.clone();
         let gap = [&lines[0][..], &lines[2]].concat();

@@ -45,6 +45,34 @@ pub struct State {
     /// Default policies by vendor and product (8 + 16 characters).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub target_defaults: BTreeMap<String, SettingState>,
+    /// Connections of iSCSI sessions, by nexus id and reactor (`0x…/0`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sessions: BTreeMap<String, Override<SessionState>>,
+}
+
+/// What was set of a session and its connections.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionState {
+    /// MSiSCSI_LB_*.
+    pub policy: u32,
+    /// The first makes the session.
+    pub connections: Vec<ConnectionState>,
+}
+
+/// One connection of a session.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConnectionState {
+    /// The target's end; a host as it was written.
+    pub host: String,
+    pub port: u16,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<std::net::IpAddr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    pub weight: u32,
+    pub primary: bool,
 }
 
 /// Identity that is made once.
@@ -181,6 +209,7 @@ impl State {
             timers: None,
             default_policy: None,
             target_defaults: BTreeMap::new(),
+            sessions: BTreeMap::new(),
         }
     }
 
@@ -418,6 +447,22 @@ mod tests {
             value: BTreeMap::from([(id(7), wish)]),
             file: "[]".to_owned(),
         });
+        let connection = ConnectionState {
+            host: "array.example".to_owned(),
+            port: 3260,
+            source: Some(std::net::Ipv6Addr::LOCALHOST.into()),
+            interface: None,
+            weight: 3,
+            primary: true,
+        };
+        let session = Override {
+            value: SessionState {
+                policy: 6,
+                connections: vec![connection],
+            },
+            file: "iscsi://array.example/iqn.t/0".to_owned(),
+        };
+        state.sessions.insert("0x7/0".to_owned(), session);
         state.timers = Some(Override {
             value: crate::control::config::Timers::default(),
             file: "{}".to_owned(),

@@ -31,6 +31,9 @@ pub struct PortalSpec {
     pub access: AccessState,
     /// iSCSI: where logins are sent on to, as TargetAddress, and whether for good.
     pub moved: Option<(String, bool)>,
+    /// Connections that a session may have there; none: as many as the target can. The least of all
+    /// portals counts.
+    pub connections: Option<u16>,
 }
 
 /// Who may log in over iSCSI, and who we are there.
@@ -91,7 +94,10 @@ fn put_together(
         seed: wall_nanos(),
         ..TargetConfig::default()
     });
+    let limits = portals.iter().filter_map(|(spec, _)| spec.connections);
+    let session_connections = limits.min().unwrap_or(iscsi::SESSION_CONNECTIONS);
     let mut iscsi = iscsi::Target::new(iscsi::TargetConfig {
+        session_connections,
         chap: chap.hosts.clone(),
         ours: chap.ours.clone(),
         ..iscsi::TargetConfig::default()

@@ -83,6 +83,18 @@ pub trait Changes {
         connections: &[SessionPath],
     ) -> Result<(), ChangeError>;
 
+    /// Adds a connection to a session; its id. It logs in by and by.
+    ///
+    /// # Errors
+    /// The session is gone, is not up, or has as many as it may have.
+    fn add_connection(&self, session: u64, new: &NewConnection) -> Result<u64, ChangeError>;
+
+    /// Takes a connection out of a session, in order.
+    ///
+    /// # Errors
+    /// The session or connection is gone, or it is the last that is up.
+    fn remove_connection(&self, session: u64, connection: u64) -> Result<(), ChangeError>;
+
     /// Reads the inventory again: which LUNs, over which nexuses.
     ///
     /// # Errors
@@ -100,6 +112,21 @@ pub trait Changes {
 pub trait Surface: Views + Changes {}
 
 impl<T: Views + Changes + ?Sized> Surface for T {}
+
+/// A connection to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewConnection {
+    /// The target's end, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Our end, where it matters.
+    pub source: Option<std::net::IpAddr>,
+    /// Weight.
+    pub weight: u32,
+    /// Carries I/O from the beginning.
+    pub primary: bool,
+}
 
 /// One connection of a [`Changes::set_session_policy`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! For tests: a surface whose LUNs have real selectors, so that what is refused is refused by the
 //! code that refuses it in earnest, and states arise from events.
 
-use super::changes::SessionPath;
+use super::changes::{NewConnection, SessionPath};
 use super::*;
 use crate::lun::policy::defaults::Scope;
 use crate::lun::policy::selector::Options;
@@ -322,6 +322,34 @@ impl Changes for Kit {
             let new = new.ok_or(ChangeError::Gone)?;
             (c.primary, c.weight) = (new.primary, new.weight);
         }
+        Ok(())
+    }
+
+    fn add_connection(&self, session: u64, new: &NewConnection) -> Result<u64, ChangeError> {
+        self.may_change()?;
+        let mut inner = self.0.borrow_mut();
+        let mut all = inner.base.sessions.iter_mut();
+        let session = all.find(|s| s.id == session).ok_or(ChangeError::Gone)?;
+        let id = 100 + session.connections.len() as u64;
+        session.connections.push(ConnectionView {
+            id,
+            cid: session.connections.len() as u16,
+            source: None,
+            portal: format!("{}:{}", new.host, new.port).parse().ok(),
+            state: ConnectionState::Reconnecting,
+            link_mbit: 0,
+            weight: new.weight,
+            primary: new.primary,
+        });
+        Ok(id)
+    }
+
+    fn remove_connection(&self, session: u64, connection: u64) -> Result<(), ChangeError> {
+        self.may_change()?;
+        let mut inner = self.0.borrow_mut();
+        let mut all = inner.base.sessions.iter_mut();
+        let session = all.find(|s| s.id == session).ok_or(ChangeError::Gone)?;
+        session.connections.retain(|c| c.id != connection);
         Ok(())
     }
 

@@ -76,6 +76,8 @@ pub struct SessionView {
     pub policy: McsPolicy,
     /// Policies that it can do.
     pub supported: Vec<McsPolicy>,
+    /// Connections that it may have.
+    pub max_connections: u16,
     /// In list order.
     pub connections: Vec<ConnectionView>,
 }

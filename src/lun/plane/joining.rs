@@ -2,12 +2,29 @@
 
 use super::Plane;
 use crate::lun::channel::{Life, SlotLife};
-use crate::lun::policy::defaults::Setting;
+use crate::lun::policy::defaults::{Scope, Setting};
+use crate::lun::policy::hardware::HardwareId;
 use crate::lun::policy::{PathIx, Policy, PolicySpec};
 use crate::path::set::PathEvent;
+use crate::path::unit::Hardware;
 use crate::path::url::NexusSpec;
 
+/// What governs LUNs of such a target that have no policy of their own.
+fn default_of(all: &[(HardwareId, Setting)], hardware: &Hardware) -> Option<Setting> {
+    let known = !all.is_empty() && *hardware != Hardware::default();
+    let id = known.then(|| HardwareId::new(&hardware.vendor, &hardware.product))?;
+    all.iter()
+        .find(|(h, _)| *h == id)
+        .map(|(_, setting)| *setting)
+}
+
 impl Plane {
+    /// The default policies by vendor and product: in force from the first path on that a LUN of such a
+    /// target gets.
+    pub fn set_target_defaults(&mut self, all: Vec<(HardwareId, Setting)>) {
+        self.target_defaults = all;
+    }
+
     pub(super) fn on_path_event(&mut self, event: &PathEvent) {
         if let &PathEvent::GroupsSet { tag, done } = event {
             return self.groups_set(tag, done);
@@ -51,8 +68,12 @@ impl Plane {
             NexusSpec::Local(_) => None,
         };
         let ix = PathIx::new(at);
+        let mut default = None;
         let verdict = match association.unit(wanted) {
-            Some(unit) => channel.join(at, unit).map(|()| unit.carrying_access()),
+            Some(unit) => {
+                default = default_of(&self.target_defaults, &unit.hardware);
+                channel.join(at, unit).map(|()| unit.carrying_access())
+            }
             None => Err(match (wanted, association.units().len()) {
                 (Some(n), _) => {
                     let have: Vec<_> = association
@@ -75,6 +96,9 @@ impl Plane {
         };
         match verdict {
             Ok(access) => {
+                if let Some(setting) = default {
+                    channel.selector.set_default(Scope::Target, Some(setting));
+                }
                 channel.selector.set_access(ix, access);
                 channel.selector.path_up(ix);
                 self.check_policy(c);

@@ -63,6 +63,8 @@ pub struct PathOverview {
     pub local_addr: String,
     pub remote_addr: String,
     pub nexus_in_flight: u32,
+    /// Requests of this LUN that are on the path.
+    pub in_flight: u32,
     pub attempts: u64,
     pub logins: u64,
     pub losses: u64,
@@ -145,6 +147,7 @@ impl Plane {
             local_addr: a.nexus.local_addr.clone(),
             remote_addr: a.nexus.remote_addr.clone(),
             nexus_in_flight: self.loads[slot.association].in_flight,
+            in_flight: slot.in_flight,
             attempts: a.counters.attempts,
             logins: a.counters.logins,
             losses: a.counters.losses,

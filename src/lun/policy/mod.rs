@@ -15,6 +15,7 @@
 
 pub mod defaults;
 mod failover;
+pub mod hardware;
 mod latency;
 mod least_blocks;
 mod least_queue_depth;

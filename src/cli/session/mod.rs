@@ -1,0 +1,4 @@
+//! `umpio session`: iSCSI sessions and their connections (MC/S).
+
+pub mod args;
+pub mod run;
