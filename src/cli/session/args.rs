@@ -48,7 +48,7 @@ pub enum SessionCommand {
     #[command(after_help = "Example: umpio session add 0x00a1b2c3d4e5f607 10.0.1.1:3260")]
     Add {
         session: String,
-        /// HOST[:PORT] of the target
+        /// Where the target listens: HOST, or HOST:PORT where that is not 3260
         portal: String,
         /// IP address of our end
         #[arg(long)]
