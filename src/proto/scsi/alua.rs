@@ -95,9 +95,10 @@ pub fn read_target_port_groups(b: &[u8]) -> (Vec<PortGroup>, u8) {
     let mut groups = Vec::new();
     while let Some(head) = rest.get(..8) {
         let count = usize::from(head[7]);
-        let Some(ports) = rest.get(8..8 + 4 * count) else {
-            break;
-        };
+        // Linux does not count the extended header in its length and so cuts off the last port
+        // of the last group; the group's state is there all the same.
+        let end = (8 + 4 * count).min(rest.len());
+        let ports = &rest[8..end];
         groups.push(PortGroup {
             group: get16(head, 2),
             state: head[0] & 0x0f,
@@ -106,7 +107,7 @@ pub fn read_target_port_groups(b: &[u8]) -> (Vec<PortGroup>, u8) {
             status: head[5],
             ports: ports.chunks_exact(4).map(|p| get16(p, 2)).collect(),
         });
-        rest = &rest[8 + 4 * count..];
+        rest = &rest[end..];
     }
     (groups, time)
 }
