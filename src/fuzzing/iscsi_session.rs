@@ -5,9 +5,8 @@ use super::Input;
 use super::input::noise;
 use super::iscsi_login::shelf;
 use super::scsi::{unit, view};
-use super::wire::{feed, pull_all};
+use super::wire::{feed, pull_all, put_iscsi};
 use crate::base::clock::Time;
-use crate::base::crc::crc32c;
 use crate::base::request::{Op, Request, Token};
 use crate::front::scsi::{LogicalUnit, Plan, View};
 use crate::path::access::AccessState;
@@ -15,7 +14,7 @@ use crate::proto::iscsi::initiator::{Session, SessionConfig, SessionEvent};
 use crate::proto::iscsi::login::{DigestOffer, Offer, Step, TargetConfig, TargetLogin};
 use crate::proto::iscsi::pdu::{
     Async, AsyncEvent, BHS_LEN, DataIn, Digests, Header, LogoutResponse, NO_TAG, NopIn, R2t,
-    Reject, Repr, Residual, ScsiCommand, ScsiResponse, TargetSn, TaskResponse, pad, seal,
+    Reject, Repr, Residual, ScsiCommand, ScsiResponse, TargetSn, TaskResponse,
 };
 use crate::proto::scsi::{Command, Key, Sense, asc};
 use crate::sys::iobuf::IoBuf;
@@ -95,18 +94,7 @@ impl Peer {
     }
 
     fn pdu(&mut self, data: &[u8], emit: impl FnOnce(usize, &mut [u8])) {
-        let mut head = [0; BHS_LEN + 4];
-        emit(data.len(), &mut head);
-        let n = seal(&mut head, BHS_LEN, self.digests.header);
-        self.out.extend_from_slice(&head[..n]);
-        if data.is_empty() {
-            return;
-        }
-        let padded = [data, &[0; 3][..pad(data.len())]].concat();
-        self.out.extend_from_slice(&padded);
-        if self.digests.data {
-            self.out.extend_from_slice(&crc32c(&padded).to_le_bytes());
-        }
+        put_iscsi(&mut self.out, self.digests, data, emit);
     }
 
     /// Takes in what the initiator has sent, which is right.

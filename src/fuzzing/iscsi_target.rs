@@ -3,13 +3,12 @@
 
 use super::Input;
 use super::input::noise;
-use super::wire::{feed, pull_all};
+use super::wire::{feed, pull_all, put_iscsi};
 use crate::base::clock::Time;
-use crate::base::crc::crc32c;
 use crate::base::sg::SgList;
 use crate::proto::iscsi::pdu::{
     BHS_LEN, DataOut, Digests, Header, InitiatorSn, LogoutReason, LogoutRequest, NO_TAG, NopOut,
-    R2t, Repr, ScsiCommand, TaskAttr, TaskRequest, TextRequest, pad, seal,
+    R2t, Repr, ScsiCommand, TaskAttr, TaskRequest, TextRequest,
 };
 use crate::proto::iscsi::target::{CommandOrder, Event, Params, TargetConn};
 
@@ -137,18 +136,7 @@ struct Peer {
 
 impl Peer {
     fn pdu(&mut self, data: &[u8], emit: impl FnOnce(usize, &mut [u8])) {
-        let mut head = [0; BHS_LEN + 4];
-        emit(data.len(), &mut head);
-        let n = seal(&mut head, BHS_LEN, self.digests.header);
-        self.out.extend_from_slice(&head[..n]);
-        if data.is_empty() {
-            return;
-        }
-        let padded = [data, &[0; 3][..pad(data.len())]].concat();
-        self.out.extend_from_slice(&padded);
-        if self.digests.data {
-            self.out.extend_from_slice(&crc32c(&padded).to_le_bytes());
-        }
+        put_iscsi(&mut self.out, self.digests, data, emit);
     }
 
     /// Looks at what the target has sent, which is right.

@@ -1,7 +1,9 @@
 //! A transport made of bytes in hand.
 
 use crate::base::clock::Time;
+use crate::base::crc::crc32c;
 use crate::base::iovecs::{RecvVec, SendVec};
+use crate::proto::iscsi::pdu::{BHS_LEN, DIGEST_LEN, Digests, pad, seal};
 use crate::transport::{Sink, Source};
 use std::io::{IoSlice, IoSliceMut};
 
@@ -88,5 +90,27 @@ impl Source for Bytes {
 
     fn has_output(&self) -> bool {
         !self.bytes.is_empty()
+    }
+}
+
+/// Appends an iSCSI PDU whose header `emit` writes, told the length of `data`, with padding and the
+/// digests that are on.
+pub(super) fn put_iscsi(
+    out: &mut Vec<u8>,
+    digests: Digests,
+    data: &[u8],
+    emit: impl FnOnce(usize, &mut [u8]),
+) {
+    let mut head = [0; BHS_LEN + DIGEST_LEN];
+    emit(data.len(), &mut head);
+    let n = seal(&mut head, BHS_LEN, digests.header);
+    out.extend_from_slice(&head[..n]);
+    if data.is_empty() {
+        return;
+    }
+    let padded = [data, &[0; 3][..pad(data.len())]].concat();
+    out.extend_from_slice(&padded);
+    if digests.data {
+        out.extend_from_slice(&crc32c(&padded).to_le_bytes());
     }
 }

@@ -3,6 +3,8 @@
 mod gate;
 pub mod listener;
 pub mod pipe;
+#[cfg(test)]
+pub(crate) mod raw;
 pub mod tcp;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,6 @@ mod pair;
 
 use super::*;
 use crate::base::error::{ErrorKind, IoError};
-use crate::base::iovecs::{RecvVec, SendVec};
 use crate::base::request::{Op, RequestPool};
 use crate::base::rng::Rng;
 use crate::lun::port::Geometry;
@@ -17,7 +16,7 @@ use crate::proto::iscsi::pdu::{
     TaskAttr, TaskFunction, TaskRequest, pad,
 };
 use crate::transport::pipe::{PipeConn, PipeNet};
-use crate::transport::{Sink, Source};
+use crate::transport::raw::Raw;
 
 const TARGET: &str = "iqn.2026-01.io.umpio:test";
 const INITIATOR: &str = "iqn.2026-01.io.umpio:host";
@@ -130,39 +129,6 @@ impl MemPorts {
             Op::Flush => {}
             _ => t.result = Err(IoError::new(ErrorKind::Invalid)),
         }
-    }
-}
-
-/// The host's end of a connection: bytes, no rules.
-#[derive(Debug, Default)]
-struct Raw {
-    tx: Vec<u8>,
-    rx: Vec<u8>,
-    window: Vec<u8>,
-}
-
-impl Sink for Raw {
-    fn recv_places<'a>(&'a mut self, out: &mut RecvVec<'a>) {
-        self.window.resize(65536, 0);
-        out.push(std::io::IoSliceMut::new(&mut self.window));
-    }
-
-    fn received(&mut self, n: usize, _: Time) {
-        self.rx.extend_from_slice(&self.window[..n]);
-    }
-}
-
-impl Source for Raw {
-    fn send_slices<'a>(&'a self, out: &mut SendVec<'a>) {
-        out.push(std::io::IoSlice::new(&self.tx));
-    }
-
-    fn sent(&mut self, n: usize, _: Time) {
-        self.tx.drain(..n);
-    }
-
-    fn has_output(&self) -> bool {
-        !self.tx.is_empty()
     }
 }
 
@@ -302,10 +268,7 @@ impl Bench {
         let (login, first) = InitiatorLogin::start(config, [cid as u8; 32]);
         self.lines.push(Line {
             pipe: Some(pipe),
-            raw: Raw {
-                tx: first,
-                ..Raw::default()
-            },
+            raw: Raw::sending(first),
             answers: Vec::new(),
             stat_sn: None,
             gone: false,

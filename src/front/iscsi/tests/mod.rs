@@ -6,7 +6,6 @@ mod sessions;
 mod tasks;
 
 use super::*;
-use crate::base::iovecs::{RecvVec, SendVec};
 use crate::proto::iscsi::login::{InitiatorConfig, InitiatorLogin, Step};
 use crate::proto::iscsi::pdu::{
     BHS_LEN, DataOut, Header, InitiatorSn, LogoutReason, LogoutRequest, Repr, Residual,
@@ -14,43 +13,11 @@ use crate::proto::iscsi::pdu::{
 };
 use crate::proto::scsi::Sense;
 use crate::transport::pipe::{PipeConn, PipeNet};
-use crate::transport::{Sink, Source};
+use crate::transport::raw::Raw;
 use ports::MemPorts;
 use std::collections::HashMap;
 
 const TARGET: &str = "iqn.2026-01.io.umpio:test";
-
-/// One end of a raw connection.
-#[derive(Debug, Default)]
-struct Raw {
-    tx: Vec<u8>,
-    rx: Vec<u8>,
-    window: Vec<u8>,
-}
-
-impl Sink for Raw {
-    fn recv_places<'a>(&'a mut self, out: &mut RecvVec<'a>) {
-        self.window.resize(65536, 0);
-        out.push(std::io::IoSliceMut::new(&mut self.window));
-    }
-    fn received(&mut self, n: usize, _: Time) {
-        self.rx.extend_from_slice(&self.window[..n]);
-    }
-}
-
-impl Source for Raw {
-    fn send_slices<'a>(&'a self, out: &mut SendVec<'a>) {
-        if !self.tx.is_empty() {
-            out.push(std::io::IoSlice::new(&self.tx));
-        }
-    }
-    fn sent(&mut self, n: usize, _: Time) {
-        self.tx.drain(..n);
-    }
-    fn has_output(&self) -> bool {
-        !self.tx.is_empty()
-    }
-}
 
 /// An answer as an initiator sees it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -256,10 +223,7 @@ impl World {
         let (login, first) = InitiatorLogin::start(config, [1; 32]);
         self.hosts.push(Host {
             conn: Some(self.net.connect(portal, self.now).unwrap()),
-            raw: Raw {
-                tx: first,
-                ..Raw::default()
-            },
+            raw: Raw::sending(first),
             login: Some(login),
             logged_in: false,
             cmd_sn,

@@ -8,7 +8,6 @@ mod pair;
 
 use super::*;
 use crate::base::error::{ErrorKind, IoError};
-use crate::base::iovecs::{RecvVec, SendVec};
 use crate::base::request::{Op, RequestPool};
 use crate::lun::port::Geometry;
 use crate::proto::nvme::controller::Limits;
@@ -18,7 +17,7 @@ use crate::proto::nvme_tcp::pdu::{
     CapsuleCmd, DataRange, Digests, FLAG_LAST, HEADER_AREA, Header, IcReq, PduType, Repr,
 };
 use crate::transport::pipe::{PipeConn, PipeNet};
-use crate::transport::{Sink, Source};
+use crate::transport::raw::Raw;
 use std::collections::HashMap;
 
 pub(super) const NQN: &str = "nqn.2026-01.io.umpio:test";
@@ -115,38 +114,6 @@ impl Ports for MemPorts {
             self.carry_out(&mut t);
             out.push(t);
         }
-    }
-}
-
-/// One end of a raw connection.
-#[derive(Debug, Default)]
-struct Raw {
-    tx: Vec<u8>,
-    rx: Vec<u8>,
-    window: Vec<u8>,
-}
-
-impl Sink for Raw {
-    fn recv_places<'a>(&'a mut self, out: &mut RecvVec<'a>) {
-        self.window.resize(65536, 0);
-        out.push(std::io::IoSliceMut::new(&mut self.window));
-    }
-    fn received(&mut self, n: usize, _: Time) {
-        self.rx.extend_from_slice(&self.window[..n]);
-    }
-}
-
-impl Source for Raw {
-    fn send_slices<'a>(&'a self, out: &mut SendVec<'a>) {
-        if !self.tx.is_empty() {
-            out.push(std::io::IoSlice::new(&self.tx));
-        }
-    }
-    fn sent(&mut self, n: usize, _: Time) {
-        self.tx.drain(..n);
-    }
-    fn has_output(&self) -> bool {
-        !self.tx.is_empty()
     }
 }
 
