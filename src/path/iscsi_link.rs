@@ -208,7 +208,10 @@ impl IscsiLink {
                     Ok(false) => {}
                     Ok(true) => {
                         worked = true;
-                        self.session.connected_at(ix, now);
+                        if !self.session.connected_at(ix, now) {
+                            // Another has taken the last place that the target gives.
+                            lane.left(now + LEFT_PAUSE);
+                        }
                     }
                     Err(reason) if self.was_up => lane.failed(reason, now),
                     Err(reason) => {

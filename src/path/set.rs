@@ -118,10 +118,13 @@ impl PathSet {
             .iter()
             .position(|a| a.nexus.key == key && !a.is_ending());
         let ix = found.unwrap_or_else(|| {
-            // The new one's login is the proof that an old one was kept for, and they have one ISID.
+            // One ISID, one session: an old one that is on its way out, draining or kept for a proof,
+            // would be ended by the new login, log in again and end that one. The new login is the
+            // proof that the old one's losses wait for.
             for old in 0..self.associations.len() {
                 let a = &self.associations[old];
-                if a.nexus.key == key && a.wants_proof() {
+                let goes = a.is_ending() && a.proves_by_login() && a.state() != State::Stopped;
+                if a.nexus.key == key && goes {
                     self.take_down(old, DownReason::Administrative, now);
                 }
             }
@@ -235,6 +238,10 @@ impl PathSet {
     pub fn poll(&mut self, now: Time) -> bool {
         let mut worked = false;
         for ix in 0..self.associations.len() {
+            if self.associations[ix].wants_proof() && !self.is_unproven(ix) {
+                // Its losses are settled: nothing is left to prove.
+                self.take_down(ix, DownReason::Administrative, now);
+            }
             worked |= self.associations[ix].poll(
                 &self.dialer,
                 &self.host,
@@ -453,12 +460,6 @@ impl PathSet {
             }
             self.try_ccr(i, now);
             i += 1;
-        }
-        // Their time has passed: nothing is left to prove.
-        for ix in 0..self.associations.len() {
-            if self.associations[ix].wants_proof() && !self.is_unproven(ix) {
-                self.take_down(ix, DownReason::Administrative, now);
-            }
         }
     }
 

@@ -250,7 +250,7 @@ fn a_state_in_other_hands_spoils_the_cache_until_it_is_read_again() {
         assert_eq!(name(&d, SET, set), corrupt);
         let told = d.ok(INFO, a.clone());
         let why = told["why"].as_str().or(told["message"].as_str());
-        assert!(why.is_none_or(|w| w.contains("Reenumerate")), "{told}");
+        assert!(why.is_some_and(|w| w.contains("Reenumerate")), "{told}");
         // Refresh alone mends nothing, nor Reenumerate alone.
         let refresh = || name(&d, "vds_service_refresh", json!({}));
         assert_eq!(refresh(), "VDS_E_PROVIDER_FAILURE");

@@ -8,6 +8,7 @@ use super::args::{SessionArgs, SessionCommand};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
 use crate::cli::tables::{Table, text};
+use crate::control::state::parse_id;
 
 /// Policies by number, as they are written here.
 const POLICIES: [&str; 6] = [
@@ -96,9 +97,15 @@ fn number(policy: &str) -> Result<u32, CliError> {
     })
 }
 
+/// Ids are numbers: leading zeros and the case of their digits do not matter.
+fn same_id(told: &Value, asked: &str) -> bool {
+    let told = told.as_str().and_then(parse_id);
+    told.is_some() && told == parse_id(asked)
+}
+
 /// Every connection of a session, as it is or as it is to be.
 fn wanted(all: &Value, session: &str, changes: &[String]) -> Result<Vec<Value>, CliError> {
-    let same = |s: &&Value| s["session_id"] == session;
+    let same = |s: &&Value| same_id(&s["session_id"], session);
     let found = all.as_array().and_then(|l| l.iter().find(same));
     let found = found.ok_or_else(|| {
         CliError::usage("there is no such session")
@@ -120,7 +127,7 @@ fn wanted(all: &Value, session: &str, changes: &[String]) -> Result<Vec<Value>, 
                 .advice("--connection 0x00a1b2c3d4e5f607=10")
         };
         let (id, value) = change.split_once('=').ok_or_else(wrong)?;
-        let path = paths.iter_mut().find(|p| p["connection_id"] == id);
+        let path = paths.iter_mut().find(|p| same_id(&p["connection_id"], id));
         let path = path.ok_or_else(|| {
             CliError::usage("the session has no such connection")
                 .tried(id)

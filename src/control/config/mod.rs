@@ -626,7 +626,7 @@ pub fn check_name(name: &str) -> Result<(), String> {
 }
 
 /// What paths may be.
-pub const PATHS_ALLOWED: &str = "1 to 32 of nvme-tcp://HOST[:PORT]/NQN[?options], mem:SIZE, null:SIZE, file:PATH, no two over one nexus";
+pub const PATHS_ALLOWED: &str = "0 to 32 of nvme-tcp://HOST[:PORT]/NQN[?options], iscsi://HOST[:PORT]/IQN/LUN[?options], mem:SIZE, null:SIZE, file:PATH, no two over one nexus";
 
 /// The paths of a LUN, by themselves and together.
 ///

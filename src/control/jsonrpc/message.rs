@@ -38,6 +38,14 @@ impl Parsed {
         }
     }
 
+    /// Calls in it that will be carried out, at most.
+    pub(super) fn calls(&self) -> usize {
+        match &self.0 {
+            Value::Array(batch) if batch.len() <= BATCH_MAX => batch.len(),
+            _ => 1,
+        }
+    }
+
     /// Carries it out and gives what goes back: one line of JSON, or nothing for notifications.
     pub(super) fn answer(self, methods: &mut dyn Methods) -> Option<String> {
         match self.0 {

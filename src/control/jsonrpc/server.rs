@@ -184,8 +184,10 @@ impl Serving {
         if let Some(bytes) = turn.read {
             self.budget.take_read(&mut c.usage, bytes);
         }
-        let calls = std::mem::take(&mut self.methods.calls);
-        if turn.answered || turn.refused {
+        // What is carried out elsewhere is paid for here, before it goes.
+        let away = turn.away.as_ref().map_or(0, |m| m.calls() as u64);
+        let calls = std::mem::take(&mut self.methods.calls) + away;
+        if turn.answered || turn.refused || away > 0 {
             // What is no call at all has cost something too.
             self.budget
                 .take_calls(&mut c.usage, calls.max(1), turn.answered);

@@ -15,11 +15,25 @@ pub(super) struct Cleared {
     paths: HashMap<(String, u64), Counters>,
 }
 
-/// What has been counted since. Less than there was then: counting has begun anew by itself, as
-/// when a path was taken out and put in again.
+/// Less than there was then: counting has begun anew by itself, as when a path was taken out and put
+/// in again.
+fn began_anew(now: &Counters, then: &Counters) -> bool {
+    let fell = [
+        (now.reads, then.reads),
+        (now.writes, then.writes),
+        (now.bytes_read, then.bytes_read),
+        (now.bytes_written, then.bytes_written),
+        (now.retries, then.retries),
+        (now.errors, then.errors),
+        (now.path_failures, then.path_failures),
+    ];
+    fell.iter().any(|(now, then)| now < then)
+}
+
+/// What has been counted since.
 fn since(now: &mut Counters, then: Option<&Counters>) {
     let Some(then) = then else { return };
-    let less = |now: &mut u64, then: u64| *now = now.checked_sub(then).unwrap_or(*now);
+    let less = |now: &mut u64, then: u64| *now = now.saturating_sub(then);
     less(&mut now.reads, then.reads);
     less(&mut now.writes, then.writes);
     less(&mut now.bytes_read, then.bytes_read);
@@ -34,8 +48,27 @@ fn since(now: &mut Counters, then: Option<&Counters>) {
 }
 
 impl Cleared {
+    /// Forgets what is no longer there, or counts from nothing again.
+    fn forget(&mut self, view: &View) {
+        let goes_on = |c: &Counters, then: &Counters| !began_anew(c, then);
+        self.nexuses.retain(|id, then| {
+            let mut all = view.nexuses.iter();
+            all.any(|n| n.id == *id && goes_on(&n.counters, then))
+        });
+        self.luns.retain(|name, then| {
+            let mut all = view.luns.iter();
+            all.any(|l| l.name == *name && goes_on(&l.counters, then))
+        });
+        self.paths.retain(|(name, id), then| {
+            let luns = view.luns.iter().filter(|l| l.name == *name);
+            let mut all = luns.flat_map(|l| &l.paths);
+            all.any(|p| p.nexus_id == *id && goes_on(&p.counters, then))
+        });
+    }
+
     /// Takes off what was cleared.
-    pub(super) fn apply(&self, view: &mut View) {
+    pub(super) fn apply(&mut self, view: &mut View) {
+        self.forget(view);
         for n in &mut view.nexuses {
             since(&mut n.counters, self.nexuses.get(&n.id));
         }
@@ -125,7 +158,7 @@ mod tests {
         let lun = counted(0).luns[0].name.clone();
         let one = counted(0).luns[0].paths[0].nexus_id;
         assert!(cleared.clear(&CounterScope::Path(lun.clone(), one), &counted(10), 7));
-        let seen = |cleared: &Cleared, reads| {
+        let seen = |cleared: &mut Cleared, reads| {
             let mut view = counted(reads);
             cleared.apply(&mut view);
             let paths: Vec<u64> = view.luns[0]
@@ -139,13 +172,14 @@ mod tests {
                 view.nexuses[0].counters.reads,
             )
         };
-        assert_eq!(seen(&cleared, 12), (vec![2, 12], 24, 12));
+        assert_eq!(seen(&mut cleared, 12), (vec![2, 12], 24, 12));
         assert!(cleared.clear(&CounterScope::Lun(lun), &counted(20), 8));
-        assert_eq!(seen(&cleared, 21), (vec![1, 1], 2, 21));
+        assert_eq!(seen(&mut cleared, 21), (vec![1, 1], 2, 21));
         assert!(cleared.clear(&CounterScope::Nexuses, &counted(30), 9));
-        assert_eq!(seen(&cleared, 30), (vec![10, 10], 20, 0));
+        assert_eq!(seen(&mut cleared, 30), (vec![10, 10], 20, 0));
         // Counting began anew by itself.
-        assert_eq!(seen(&cleared, 3).0, [3, 3]);
+        assert_eq!(seen(&mut cleared, 3).0, [3, 3]);
+        assert_eq!(seen(&mut cleared, 31).0, [31, 31], "and does not fall back");
         assert!(!cleared.clear(&CounterScope::Lun("nobody".into()), &counted(1), 9));
         assert!(!cleared.clear(&CounterScope::Nexus(0), &counted(1), 9));
     }

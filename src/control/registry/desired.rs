@@ -89,10 +89,9 @@ pub(super) fn prune(state: &mut State, config: &Config) -> Vec<String> {
         .collect();
     state.sessions.retain(|key, kept| {
         let of = |s: &&PathSpec| key.starts_with(&id(s.nexus.id()));
-        let holds = configured
-            .iter()
-            .find(of)
-            .is_none_or(|s| kept.holds(&s.url));
+        // LUNs of one target share the session: any of their URLs may be the one it was set for.
+        let mut urls = configured.iter().filter(of).peekable();
+        let holds = urls.peek().is_none() || urls.any(|s| kept.holds(&s.url));
         check(!holds, format!("session.{key}"));
         holds
     });

@@ -109,11 +109,12 @@ impl Registry {
     pub(super) fn verify_paths(&mut self) {
         let timers = self.timers();
         let now = self.clock.now();
-        if !timers.path_verify_enabled || now < self.next_verify {
+        // From the last time on, so that another period counts at once.
+        let period = Duration::from_secs(timers.path_verification_period.max(1).into());
+        if !timers.path_verify_enabled || now < self.verified + period {
             return;
         }
-        let period = u64::from(timers.path_verification_period.max(1));
-        self.next_verify = now + Duration::from_secs(period);
+        self.verified = now;
         for driver in &self.drivers {
             // One that is busy is asked with the next period.
             let _ = driver.handle().send(|r| r.plane().verify_paths());

@@ -7,7 +7,8 @@
 //! Refresh asks every target what it is like.
 
 use super::Registry;
-use super::luns::{nexus_of, open_path};
+use super::desired;
+use super::luns::{apply_wishes, nexus_of, open_path};
 use crate::control::events::EventKind;
 use crate::control::view::ChangeError;
 use crate::lun::plane::{Overview, PathToOpen};
@@ -53,6 +54,8 @@ impl Registry {
     fn give_paths(&mut self, at: usize) -> Result<(), String> {
         let lun = &self.luns[at];
         let (name, urls) = (lun.name.clone(), lun.paths.clone());
+        let mut all_wanted = desired::luns(&self.config, &self.state).into_iter();
+        let want = all_wanted.find(|l| l.name == name);
         let all = self.overviews(lun).map_err(|e| e.to_string())?;
         let wanted: Vec<u64> = urls.iter().map(|url| nexus_of(url)).collect();
         let mut done = Vec::new();
@@ -62,10 +65,14 @@ impl Registry {
             for &extra in has.iter().filter(|id| !wanted.contains(id)) {
                 let taken = driver.ask(move |r| r.plane().remove_path(channel, extra));
                 taken.map_err(|e| e.to_string())?;
-                done.push((extra, "was too much on a reactor"));
+                done.push((EventKind::PathRemoved, extra, "was too much on a reactor"));
             }
             for (url, &id) in urls.iter().zip(&wanted).filter(|(_, id)| !has.contains(id)) {
-                let mut paths = open_again(url, &name)?;
+                let weight = want.as_ref().and_then(|w| {
+                    let at = w.paths.iter().position(|p| p == url)?;
+                    w.weights.get(at).copied()
+                });
+                let mut paths = open_again(url, &name, weight.unwrap_or(0))?;
                 for path in &mut paths {
                     self.restore_session(&mut path.spec, reactor);
                 }
@@ -73,11 +80,14 @@ impl Registry {
                     let added = driver.ask(move |r| r.add_path(channel, path));
                     added.map_err(|e| e.to_string())?;
                 }
-                done.push((id, "was missing on a reactor"));
+                let wishes = want.as_ref().map(|w| w.wishes.clone()).unwrap_or_default();
+                let wished = driver.ask(move |r| apply_wishes(r.plane(), channel, &wishes));
+                wished.map_err(|e| e.to_string())?;
+                done.push((EventKind::PathAdded, id, "was missing on a reactor"));
             }
         }
-        for (id, what) in done {
-            self.note(EventKind::PathAdded, &name, Some(id), what);
+        for (kind, id, what) in done {
+            self.note(kind, &name, Some(id), what);
         }
         Ok(())
     }
@@ -110,7 +120,7 @@ fn nexuses(o: &Overview) -> Vec<u64> {
     ids
 }
 
-fn open_again(url: &str, lun: &str) -> Result<Vec<PathToOpen>, String> {
+fn open_again(url: &str, lun: &str, weight: u32) -> Result<Vec<PathToOpen>, String> {
     let spec = PathSpec::parse(url).map_err(|e| e.to_string())?;
     if matches!(spec.nexus, NexusSpec::Local(_)) {
         // To open it anew might be to open another: memory is not the same twice.
@@ -118,7 +128,7 @@ fn open_again(url: &str, lun: &str) -> Result<Vec<PathToOpen>, String> {
             "the local path {url} of LUN '{lun}' is gone from a reactor; close the LUN and open it again"
         ));
     }
-    open_path(url, 0, 1)
+    open_path(url, weight, 1)
 }
 
 #[cfg(test)]
@@ -133,7 +143,7 @@ mod tests {
     fn registry(name: &str) -> (Registry, std::path::PathBuf) {
         let dir = std::env::temp_dir().join(format!("umpio-{name}-{}", uuid::Uuid::new_v4()));
         // Nobody listens there: the paths are configured, and never come up.
-        let text = "[reactors]\ncount = 2\n[[lun]]\nname = \"a\"\npaths = [\"nvme-tcp://127.0.0.1:1/nqn.t:a\", \"nvme-tcp://127.0.0.2:1/nqn.t:a\"]\n";
+        let text = "[reactors]\ncount = 2\n[[lun]]\nname = \"a\"\npaths = [\"nvme-tcp://127.0.0.1:1/nqn.t:a\", \"nvme-tcp://127.0.0.2:1/nqn.t:a\"]\nweights = [3, 5]\n";
         let mut config = Config::parse(text, "t").expect("valid");
         config.state_dir = dir.clone();
         (Registry::start(config).expect("started"), dir)
@@ -165,6 +175,11 @@ mod tests {
         assert!(matches!(cache(&mut r), CacheState::Corrupt(why) if why.contains("'a'")));
         assert!(!refresh(&mut r), "the inventory comes first");
         r.reenumerate().expect("given back");
+        let weights = r.drivers[1].ask(move |r| {
+            let all = r.plane().overview(channel).paths;
+            all.iter().map(|p| p.weight).collect::<Vec<_>>()
+        });
+        assert_eq!(weights, Ok(vec![3, 5]));
         assert!(matches!(cache(&mut r), CacheState::Reenumerated(_)));
         assert!(refresh(&mut r));
         assert_eq!(cache(&mut r), CacheState::Good);

@@ -82,7 +82,7 @@ pub struct Registry {
     cleared: counters::Cleared,
     pending: Vec<pending::Pending>,
     /// When paths are looked at again.
-    next_verify: Time,
+    verified: Time,
     clock: Clock,
     started: Time,
     stopping: bool,
@@ -133,7 +133,7 @@ impl Registry {
             departed: Vec::new(),
             cleared: counters::Cleared::default(),
             pending: Vec::new(),
-            next_verify: Time::ZERO,
+            verified: Time::ZERO,
             stopping: false,
         };
         registry.start_reactors().map_err(StartError::Reactor)?;

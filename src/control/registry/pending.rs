@@ -124,6 +124,9 @@ impl Registry {
             _ => return Ok(()),
         };
         match self.call_on(lun) {
+            Some(call) if matches!(command, Command::Object(_)) => {
+                Err(ChangeError::Busy(call.to_owned()).into())
+            }
             Some(call) => Err(CommandError::Busy(format!("{call} of LUN '{lun}'"))),
             None => Ok(()),
         }

@@ -172,7 +172,7 @@ pub const METHODS: &[Method] = &[
             must(
                 "paths",
                 Kind::TextList,
-                "URLs in list order, 1 to 32, no two over one nexus",
+                "URLs in list order, 0 to 32, no two over one nexus",
             ),
             may(
                 "weights",

@@ -26,10 +26,11 @@ pub trait Views {
 pub trait Changes {
     /// A DSM set request, policy 0 ("clear") included. The reactors' selectors judge it
     /// (`Selector::begin_set`, and `finish_set` after the STPG where there is one): their NTSTATUS is
-    /// the answer. Nothing of a refused request stays behind.
+    /// the answer. Nothing of a request refused by its status stays behind.
     ///
     /// # Errors
-    /// It could not be judged at all.
+    /// It could not be judged at all, or not on every reactor: then it is in force on those that came
+    /// before, and is to be asked for again.
     fn set_policy(&self, lun: &str, request: &SetRequest) -> Result<NtStatus, ChangeError>;
 
     /// Policy 7 with the algorithm named, and the weights of these paths (by nexus id); other paths

@@ -40,6 +40,7 @@ impl Plane {
                 token.path = path.index() as u16;
                 token.dispatched = now;
                 token.on_wire = false;
+                token.give_up = Time::NEVER;
                 match self.paths.submit(association, nsid, token, now) {
                     Ok(()) => {
                         self.loads[association].on_dispatch(&shape, now.as_nanos());
@@ -58,6 +59,8 @@ impl Plane {
         }
     }
 
+    /// Whatever it waits for in turn, the time that it may wait is counted from the first on, until a
+    /// path takes it.
     pub(super) fn park(&mut self, mut token: Token, reason: ParkReason) {
         let channel = &mut self.channels[token.channel as usize];
         channel.routes.parked[reason as usize] += 1;
@@ -96,19 +99,10 @@ impl Plane {
 
     pub(super) fn unpark(&mut self, c: usize) {
         for _ in 0..self.channels[c].parked.len() {
-            let Some(mut token) = self.channels[c].parked.pop_front() else {
+            let Some(token) = self.channels[c].parked.pop_front() else {
                 return;
             };
-            let limit = token.give_up;
-            token.give_up = Time::NEVER;
-            let (channel, before) = (token.channel as usize, self.channels[c].parked.len());
             self.dispatch(token, None);
-            if self.channels[channel].parked.len() > before {
-                // Parked again: the waiting it has done counts on.
-                if let Some(token) = self.channels[channel].parked.back_mut() {
-                    token.give_up = limit;
-                }
-            }
         }
     }
 
@@ -134,11 +128,10 @@ impl Plane {
                 i += 1;
                 continue;
             }
-            let (_, mut token) = channel.delayed.swap_remove(i);
+            let (_, token) = channel.delayed.swap_remove(i);
             if overdue {
                 self.finish(token, Err(IoError::new(ErrorKind::NoPath)));
             } else {
-                token.give_up = Time::NEVER;
                 self.dispatch(token, None);
             }
         }

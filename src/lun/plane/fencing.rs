@@ -47,8 +47,9 @@ impl Plane {
         self.doubts.settle(loss);
         let mut released = std::mem::take(&mut self.released);
         for channel in &mut self.channels {
+            let before = released.len();
             channel.fence.open(loss, self.now, &mut released);
-            if !released.is_empty() {
+            if released.len() > before {
                 match channel
                     .proofs
                     .iter_mut()

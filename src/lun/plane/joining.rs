@@ -49,6 +49,7 @@ impl Plane {
                     PathEvent::Down(_) => {
                         let channel = &mut self.channels[c];
                         channel.slots[at].joined = false;
+                        channel.slots[at].usable_since = None;
                         channel.selector.path_down(PathIx::new(at));
                     }
                     _ => self.refresh_access(c, at),

@@ -93,6 +93,7 @@ impl Plane {
         let slot = &mut channel.slots[at];
         if slot.joined && slot.access.usable_now() {
             slot.access = AccessState::Transitioning;
+            slot.usable_since = None;
             channel
                 .selector
                 .set_access(PathIx::new(at), AccessState::Transitioning);

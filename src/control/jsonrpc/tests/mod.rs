@@ -3,7 +3,7 @@
 mod server;
 
 use super::framer::{Framer, Spoilt};
-use super::message::{BATCH_MAX, answer};
+use super::message::{BATCH_MAX, answer, parse};
 use super::*;
 use crate::base::rng::Rng;
 use serde_json::json;
@@ -273,4 +273,14 @@ fn a_batch_is_bounded_in_number_and_in_what_it_answers() {
     assert!(list[0]["result"].is_string());
     assert_eq!(list[29]["error"]["code"], -32001);
     assert!(stub.calls < 12, "{}", stub.calls);
+}
+
+#[test]
+fn a_message_costs_as_many_calls_as_it_holds_wherever_it_is_carried_out() {
+    let calls = |text: String| parse(text.as_bytes()).expect("JSON").calls();
+    let one = json!({ "jsonrpc": "2.0", "id": 1, "method": "count" });
+    let batch = |n: usize| Value::Array(vec![one.clone(); n]).to_string();
+    assert_eq!(calls(one.to_string()), 1);
+    assert_eq!(calls(batch(BATCH_MAX)), BATCH_MAX);
+    assert_eq!(calls(batch(BATCH_MAX + 1)), 1, "refused as a whole");
 }

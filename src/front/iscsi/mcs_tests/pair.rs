@@ -64,13 +64,22 @@ impl Pair {
 
     /// A LUN over those URLs; the portals are in those groups.
     fn over(groups: [u16; 4], urls: &[String], policy: Option<PolicySpec>) -> Self {
+        Self::with(TargetConfig::default(), groups, urls, policy)
+    }
+
+    fn with(
+        config: TargetConfig,
+        groups: [u16; 4],
+        urls: &[String],
+        policy: Option<PolicySpec>,
+    ) -> Self {
         let net = PipeNet::new();
         let identity = Identity {
             uuid: Some([7; 16]),
             ..Identity::default()
         };
         let ports = MemPorts::new(identity.clone());
-        let mut target = Target::new(TargetConfig::default());
+        let mut target = Target::new(config);
         target
             .add_lun(TARGET, 0, PortId(1), &identity, &ports)
             .unwrap();
@@ -567,4 +576,24 @@ proptest! {
     fn a_storm_loses_doubles_and_undoes_nothing(seed in any::<u64>()) {
         prop_assert_eq!(storm(seed, true), Vec::<String>::new());
     }
+}
+
+#[test]
+fn a_connection_that_the_target_has_no_place_for_is_not_kept_open() {
+    let config = TargetConfig {
+        session_connections: 2,
+        ..TargetConfig::default()
+    };
+    let url = format!("iscsi://p0/{TARGET}/0?conn=p1&conn=p2&nop_timeout=200&fence_assume=never");
+    let mut p = Pair::with(config, [1; 4], &[url], None);
+    p.until("two connections to be up", |p| p.up() == 2);
+    p.run(100);
+    let open = p.target.status().connections;
+    assert_eq!(open.len(), 2, "{open:?}");
+    assert!(open.iter().all(|c| c.logged_in));
+    // The one that found no place steps in when there is one, or the lost one comes back.
+    p.net.cut("p1:3260", false, p.now);
+    p.until("one to be lost", |p| p.up() == 1);
+    p.until("two to be up again", |p| p.up() == 2);
+    assert_eq!(p.plane.paths.get(0).counters.losses, 0);
 }

@@ -4,7 +4,7 @@
 //! come out of [`Connection::drain_io`] and [`Connection::poll_event`]. Tasks that are under way are
 //! owned by the connection until they complete or [`Connection::drain`] gives them back after a loss.
 
-use super::super::serial::CmdWindow;
+use super::super::serial::{CmdWindow, distance};
 use super::control::Control;
 use super::failure::Failure;
 use super::member::CONNECTIONS_MAX;
@@ -277,7 +277,8 @@ impl Connection {
         let mut out: Vec<_> = all
             .map(|(ix, s)| (s.cmd_sn, self.slots.itt(ix), s.lun))
             .collect();
-        out.sort_by_key(|(n, ..)| n.wrapping_sub(self.window.exp_cmd_sn));
+        // In the order of the numbers: what the target has received lies before its ExpCmdSN.
+        out.sort_by_key(|(n, ..)| distance(self.window.exp_cmd_sn, *n));
         out
     }
 

@@ -5,7 +5,7 @@ use super::connection::{Completion, Connection};
 use super::info::{SessionEvent, SessionFailure};
 use super::login::{Identity, Login};
 use super::recovery::Recovery;
-use super::scan::Step;
+use super::scan::{Ask, Step};
 use super::session::{Life, Session};
 use crate::base::clock::Time;
 use crate::base::request::Token;
@@ -171,10 +171,11 @@ impl Session {
         self.connected_at(0, now);
     }
 
-    /// The transport of a connection is up. The first one makes the session, others join it.
-    pub fn connected_at(&mut self, ix: usize, now: Time) {
+    /// The transport of a connection is up. The first one makes the session, others join it. False:
+    /// the session has no place for it now, and the transport is to be closed.
+    pub fn connected_at(&mut self, ix: usize, now: Time) -> bool {
         if !self.wants(ix) {
-            return;
+            return false;
         }
         let leading = self.life == Life::New;
         if leading {
@@ -191,6 +192,7 @@ impl Session {
         m.state = MemberState::LoggingIn;
         m.until = now + self.config.answer_timeout;
         m.conn.send_login(&bytes);
+        true
     }
 
     /// A login was sent on: the connection waits for a transport to somewhere else.
@@ -246,7 +248,13 @@ impl Session {
         if self.step_on == ix
             && let Step::Asked { ask, lun, .. } = self.step
         {
-            self.step = Step::Planned { ask, lun, at: now };
+            if ask == Ask::SetGroups {
+                // An order may still be carried out late: it is not given twice, and counts as refused.
+                self.step = Step::Idle;
+                self.order_ended(false);
+            } else {
+                self.step = Step::Planned { ask, lun, at: now };
+            }
         }
         for r in &mut self.recoveries {
             r.helper_lost(ix);

@@ -544,7 +544,7 @@ impl Session {
     }
 
     /// The order that was carried out, if any, is over.
-    fn order_ended(&mut self, done: bool) {
+    pub(super) fn order_ended(&mut self, done: bool) {
         if let Some(GroupsOrder { tag, .. }) = self.order.take() {
             self.events.push_back(SessionEvent::GroupsSet { tag, done });
         }
