@@ -122,6 +122,15 @@ impl Association {
         self.reason.as_ref()
     }
 
+    /// Nobody knows yet whether it will come up: the first attempt is to be made, or runs.
+    pub fn is_on_first_attempt(&self) -> bool {
+        matches!(self.reason, None | Some(DownReason::NotTriedYet))
+            && matches!(
+                self.state,
+                State::Idle | State::Connecting | State::LoggingIn
+            )
+    }
+
     pub fn since(&self) -> Time {
         self.since
     }

@@ -6,7 +6,7 @@
 //! order for a path names the target's own group, and goes to the target over that path.
 
 use super::{ChannelId, Overview, Plane};
-use crate::lun::channel::{Life, SlotLife};
+use crate::lun::channel::{Life, PathSlot, SlotLife};
 use crate::lun::policy::{GroupState, NtStatus, SetRequest, SetStep, StpgRequest};
 use crate::path::access::AccessState;
 use crate::path::state::State;
@@ -137,8 +137,15 @@ impl Plane {
         status
     }
 
-    /// Sends what the policy of a LUN wants sent.
+    /// Sends what the policy of a LUN wants sent. Not while some path is still being tried for the first
+    /// time: of several, one comes first, and no target is to change sides for that.
     pub(super) fn order_groups(&mut self, c: usize) {
+        let coming = |s: &PathSlot| {
+            s.life == SlotLife::Here && self.paths.get(s.association).is_on_first_attempt()
+        };
+        if self.channels[c].slots.iter().any(coming) {
+            return;
+        }
         if let Some(wanted) = self.channels[c].selector.take_stpg() {
             tracing::info!(lun = %self.channels[c].name, paths = ?wanted.tpgs, "no active path is left as it should be: the target is told");
             self.order(c, &wanted, None);

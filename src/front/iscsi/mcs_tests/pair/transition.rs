@@ -40,3 +40,42 @@ fn a_change_of_states_that_takes_longer_than_the_target_says_is_given_up_on() {
     p.target.set_access(1, NonOptimized).unwrap();
     p.until("the LUN to know", |p| seen(p)[0] == NonOptimized);
 }
+
+/// A LUN over group 1, optimized, and group 2, which is not; explicit ALUA is allowed.
+fn explicit() -> Pair {
+    let url = |n: usize| format!("iscsi://p{n}/{TARGET}/0?nop_timeout=200&fence_assume=never");
+    let mut p = Pair::over([1, 2, 3, 3], &[url(0), url(1)], None);
+    p.target.set_access(2, NonOptimized).unwrap();
+    let settings = LunSettings {
+        explicit_alua: true,
+        ..LunSettings::default()
+    };
+    p.plane.set_settings(p.lun, settings);
+    p
+}
+
+fn group_2(p: &Pair) -> AccessState {
+    p.target.status().portals[1].access
+}
+
+#[test]
+fn a_target_does_not_change_sides_because_one_path_comes_later() {
+    let mut p = explicit();
+    p.net.set_link("p0:3260", |l| l.hold_to_target = true);
+    p.until("the second path to be up", |p| p.up() == 1);
+    p.run(100);
+    assert_eq!(group_2(&p), NonOptimized);
+    p.net.set_link("p0:3260", |l| l.hold_to_target = false);
+    p.net.release("p0:3260", p.now, |_| Duration::ZERO);
+    p.until("both to be up", |p| p.up() == 2);
+    p.run(100);
+    assert_eq!(group_2(&p), NonOptimized);
+}
+
+#[test]
+fn a_target_changes_sides_when_the_path_that_would_do_does_not_come() {
+    let mut p = explicit();
+    p.net.set_link("p0:3260", |l| l.refuse = true);
+    p.until("the second path to be up", |p| p.up() == 1);
+    p.until("its group to be optimized", |p| group_2(p) == Optimized);
+}
