@@ -231,6 +231,7 @@ impl BenchArgs {
             run,
             verify: self.verify.then(|| Rules {
                 fresh,
+                tears_beside_writes: true,
                 ..Rules::default()
             }),
             offset: self.offset,

@@ -110,9 +110,13 @@ fn header(out: &mut String, page: &Page<'_>, title: &str) {
     );
     let checked = match w.verify {
         true => format!(
-            ", {} miscompares in {} blocks checked",
+            ", {} miscompares in {} blocks checked{}",
             count(r.miscompares),
-            count(r.checked)
+            count(r.checked),
+            match r.torn {
+                0 => String::new(),
+                n => format!(", {} torn beside a write", count(n)),
+            }
         ),
         false => String::new(),
     };

@@ -164,6 +164,8 @@ pub struct RunReport {
     pub miscompare_details: Vec<String>,
     /// Units of 512 bytes that were checked.
     pub checked: u64,
+    /// Units that a read beside a write found half old, half new: not counted as miscompares.
+    pub torn: u64,
     /// Starts of a set rate that came late because all of the depth was in use.
     pub late_starts: u64,
     /// What did not come back within the time that is waited for it: nothing, unless something hangs.
@@ -265,6 +267,7 @@ impl RunReport {
                 .map(|v| v.details().iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
             checked: verifier.map_or(0, |v| v.checked()),
+            torn: verifier.map_or(0, |v| v.torn()),
             late_starts: stats.late_starts,
             given_up: Vec::new(),
             longest_stall_ns: lun.longest_stall_ns,

@@ -213,9 +213,13 @@ fn verdict(r: &RunReport, paint: Paint) -> Vec<String> {
     }
     let checked = match r.workload.verify {
         true => format!(
-            ", {} blocks of 512 bytes checked, {} miscompares",
+            ", {} blocks of 512 bytes checked, {} miscompares{}",
             count(r.checked),
-            count(r.miscompares)
+            count(r.miscompares),
+            match r.torn {
+                0 => String::new(),
+                n => format!(", {} torn beside a write (allowed by SBC)", count(n)),
+            }
         ),
         false => String::new(),
     };

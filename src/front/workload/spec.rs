@@ -81,6 +81,10 @@ pub struct Rules {
     pub monotonic_reads: bool,
     /// A write that failed has been done or never will be. Only where the fence rests on proof.
     pub failures_settle: bool,
+    /// A read beside a write may find a block half old, half new: true of many devices, and
+    /// allowed by SBC. (NVMe asks for whole blocks, Base 2.1.4.1; kernel targets on a file do not
+    /// keep to it.)
+    pub tears_beside_writes: bool,
 }
 
 impl Default for Rules {
@@ -89,6 +93,7 @@ impl Default for Rules {
             fresh: true,
             monotonic_reads: true,
             failures_settle: false,
+            tears_beside_writes: false,
         }
     }
 }

@@ -15,6 +15,11 @@
 //!   failed write that was not there may not appear later. That is the promise of a fence that
 //!   rests on proof, and false where it rests on an assumption.
 //!
+//! - With [`Rules::tears_beside_writes`], a unit that is a mixture of versions which the read may
+//!   return is counted as torn, not as wrong. SBC asks no more of a device while a write is under
+//!   way, and a target that serves a file through the page cache does tear (ext4 copies a read and
+//!   a write of one block at once). Whatever is not, byte by byte, of those versions is damage.
+//!
 //! Two writes of one unit are never outstanding at once; whoever generates I/O asks
 //! [`Verifier::may_write`] first. The outcome of overlapping writes is undefined on any device,
 //! so allowing them would only widen what must be accepted. The races that multipath adds (an
@@ -75,6 +80,7 @@ pub struct Verifier {
     writes: u64,
     miscompares: u64,
     checked: u64,
+    torn: u64,
     kept: Vec<Miscompare>,
 }
 
@@ -103,6 +109,7 @@ impl Verifier {
             writes: 0,
             miscompares: 0,
             checked: 0,
+            torn: 0,
             kept: Vec::with_capacity(KEPT),
         }
     }
@@ -200,6 +207,20 @@ impl Verifier {
             let at = self.first + index as u64;
             match judge(self.run, self.rules, at, unit, *seen, &content) {
                 Ok(version) => learn(self.rules, unit, *seen, version),
+                // A mixture teaches nothing: the old part may have been read before the new one
+                // was written, or after.
+                Err(_)
+                    if self.rules.tears_beside_writes
+                        && stamp::is_mixture(
+                            part,
+                            self.run,
+                            at,
+                            seen.oldest..=unit.newest,
+                            self.rules.fresh,
+                        ) =>
+                {
+                    self.torn += 1;
+                }
                 Err(why) => {
                     bad += 1;
                     if kept.is_none() && self.kept.len() < KEPT {
@@ -234,6 +255,11 @@ impl Verifier {
     /// Units that have been checked so far.
     pub fn checked(&self) -> u64 {
         self.checked
+    }
+
+    /// Units that were torn beside a write, and allowed to be.
+    pub fn torn(&self) -> u64 {
+        self.torn
     }
 
     /// The first miscompares, one per read.

@@ -1,6 +1,7 @@
 //! What a verified write puts into every 512 bytes.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use crate::base::crc::crc32c;
 use crate::base::rng::mix64;
@@ -71,6 +72,18 @@ fn get64(unit: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(b)
 }
 
+/// The body of a unit, 8 bytes at a time. It follows from run, unit and version alone, so that the
+/// checker can tell which version a part of a torn unit comes from.
+fn noise(run: u64, unit: u64, version: u32) -> impl Iterator<Item = [u8; 8]> {
+    // Counter mode: no word waits for the one before it.
+    let mut x = mix64(run ^ mix64(unit) ^ (u64::from(version) << 32));
+    std::iter::repeat_with(move || {
+        x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let noise = (x ^ (x >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+        (noise ^ (noise >> 32)).to_le_bytes()
+    })
+}
+
 fn get32(unit: &[u8], at: usize) -> u32 {
     let mut b = [0; 4];
     b.copy_from_slice(&unit[at..at + 4]);
@@ -88,13 +101,9 @@ impl Stamp {
         unit[24..28].copy_from_slice(&self.version.to_le_bytes());
         unit[28..32].copy_from_slice(&self.offset.to_le_bytes());
         unit[32..40].copy_from_slice(&self.write.to_le_bytes());
-        let base = mix64(self.run ^ mix64(self.unit) ^ (u64::from(self.version) << 32));
-        // Counter mode: no word waits for the one before it.
-        let mut x = base;
-        for word in unit[BODY_AT..].chunks_mut(8) {
-            x = x.wrapping_add(0x9E37_79B9_7F4A_7C15);
-            let noise = (x ^ (x >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93);
-            word.copy_from_slice(&(noise ^ (noise >> 32)).to_le_bytes()[..word.len()]);
+        let words = unit[BODY_AT..].chunks_mut(8);
+        for (word, noise) in words.zip(noise(self.run, self.unit, self.version)) {
+            word.copy_from_slice(&noise[..word.len()]);
         }
         let crc = crc32c(&unit[..CRC_AT]);
         unit[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
@@ -109,6 +118,51 @@ impl Stamp {
             write: get64(unit, 32),
         }
     }
+}
+
+/// Whether a unit whose checksum is wrong is a mixture of the versions `oldest` to `newest` of this
+/// unit: its head of one of them, and every byte of its body from one at the same place. Version 0
+/// is the initial content: zeroes, or (`initial_known` not set) anything. The checksum's own 4 bytes are not looked at: those of
+/// another version than the head's cannot be known.
+pub(super) fn is_mixture(
+    unit: &[u8],
+    run: u64,
+    at: u64,
+    versions: RangeInclusive<u32>,
+    initial_known: bool,
+) -> bool {
+    let (oldest, newest) = (*versions.start(), *versions.end());
+    // More versions than this were never outstanding between a read and its return: not worth
+    // the time, and a chance hit grows likelier.
+    const VERSIONS_MAX: u32 = 16;
+    if newest < oldest || newest - oldest >= VERSIONS_MAX {
+        return false;
+    }
+    // What does not tell versions apart is as stamped, or still zero.
+    let head = [(0, MAGIC), (8, run), (16, at)];
+    let initial = |word: u64| oldest == 0 && word == 0;
+    if !head
+        .iter()
+        .all(|&(i, want)| get64(unit, i) == want || initial(get64(unit, i)))
+        || !(oldest..=newest).contains(&Stamp::get(unit).version)
+    {
+        return false;
+    }
+    if oldest == 0 && !initial_known {
+        return true;
+    }
+    let body = &unit[BODY_AT..CRC_AT];
+    let mut from = [false; UNIT];
+    for version in oldest..=newest {
+        let zeroes = version == 0;
+        let words = body.chunks(8).zip(noise(run, at, version));
+        for (at, (word, noise)) in words.enumerate() {
+            for (i, &byte) in word.iter().enumerate() {
+                from[at * 8 + i] |= byte == if zeroes { 0 } else { noise[i] };
+            }
+        }
+    }
+    from[..body.len()].iter().all(|&known| known)
 }
 
 impl Content {
@@ -168,6 +222,39 @@ mod tests {
             .zip(b[BODY_AT..].chunks(8))
             .filter(|(x, y)| x == y);
         assert_eq!(same.count(), 0);
+    }
+
+    fn unit(version: u32) -> [u8; UNIT] {
+        let mut b = [0; UNIT];
+        if version > 0 {
+            Stamp { version, ..STAMP }.put(&mut b);
+        }
+        b
+    }
+
+    #[test]
+    fn a_mixture_of_versions_is_told_from_damage_wherever_the_seam_lies() {
+        for (a, b) in [(5, 6), (6, 5), (0, 1), (1, 0)] {
+            let (oldest, newest) = (a.min(b), a.max(b));
+            for seam in (BODY_AT..CRC_AT).step_by(8) {
+                let mut torn = unit(a);
+                torn[seam..].copy_from_slice(&unit(b)[seam..]);
+                let is = |u: &[u8], oldest, newest| is_mixture(u, 3, 77, oldest..=newest, true);
+                assert!(is(&torn, oldest, newest), "{a} to {b} at {seam}");
+                let versions = oldest..=newest;
+                assert!(
+                    !is_mixture(&torn, 3, 78, versions.clone(), true),
+                    "another unit"
+                );
+                assert!(!is_mixture(&torn, 4, 77, versions, true), "another run");
+                if seam + 16 < CRC_AT && seam > BODY_AT {
+                    assert!(!is(&torn, newest, newest), "the old one may not be there");
+                    assert!(!is(&torn, oldest, oldest), "nor the new one");
+                    torn[seam] ^= 0x10;
+                    assert!(!is(&torn, oldest, newest), "a flipped bit");
+                }
+            }
+        }
     }
 
     #[test]

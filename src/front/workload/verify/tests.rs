@@ -52,6 +52,7 @@ const LOOSE: Rules = Rules {
     fresh: true,
     monotonic_reads: false,
     failures_settle: false,
+    tears_beside_writes: false,
 };
 
 #[test]
@@ -150,4 +151,28 @@ fn details_name_place_versions_and_paths() {
          (write #1, its unit 0); read over path 1; last acknowledged write over path 0"
     );
     assert!(s.reads(v2));
+}
+
+#[test]
+fn a_block_torn_beside_a_write_is_allowed_only_where_the_rule_says_so_and_only_beside_it() {
+    let tears = Rules {
+        tears_beside_writes: true,
+        ..Rules::default()
+    };
+    for (rules, allowed) in [(Rules::default(), false), (tears, true)] {
+        let mut s = Story::new(rules);
+        let v1 = s.write();
+        s.written(true);
+        let v2 = s.write();
+        s.read();
+        let mut torn = s.versions[v2];
+        torn[256..].copy_from_slice(&s.versions[v1][256..]);
+        s.versions.push(torn);
+        let mixed = s.versions.len() - 1;
+        assert_eq!(s.returns(mixed), allowed);
+        s.written(true);
+        assert!(!s.reads(mixed), "the write is over");
+        assert_eq!(s.verifier.torn(), u64::from(allowed));
+        assert!(s.reads(v2));
+    }
 }
