@@ -16,6 +16,10 @@ pub const ISCSI_DEPTH: u16 = 128;
 /// Time without any answer after which an iSCSI session counts as lost, by default.
 pub const ISCSI_NOP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Time for an iSCSI login, and for each answer of the target about its units and their groups, by
+/// default.
+pub const ISCSI_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long, by default, a target is assumed to go on with the commands of a lost iSCSI session
 /// when nothing proves that it has stopped: iSCSI itself has no such bound.
 pub const ISCSI_FENCE_ASSUME: Duration = Duration::from_secs(10);

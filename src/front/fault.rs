@@ -24,6 +24,9 @@ pub enum Fault {
     BusyGroups(bool),
     /// iSCSI alone: SET TARGET PORT GROUPS fails.
     RefuseGroups(bool),
+    /// iSCSI alone: REPORT and SET TARGET PORT GROUPS are carried out only when this is switched off
+    /// again; those of a connection that is gone by then, never.
+    HoldGroups(bool),
 }
 
 /// The faults in force at a portal.
@@ -34,5 +37,6 @@ pub struct Faults {
     pub refuse: bool,
     pub busy_groups: bool,
     pub refuse_groups: bool,
+    pub hold_groups: bool,
     pub delay: Duration,
 }

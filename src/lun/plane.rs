@@ -25,6 +25,7 @@ use crate::path::set::{AssociationIx, PathEvent, PathSet};
 use crate::path::state::State;
 use crate::path::url::{NexusSpec, PathSpec};
 
+mod departed;
 mod dispatch;
 mod fencing;
 mod groups;
@@ -32,6 +33,7 @@ mod joining;
 mod manage;
 mod outcome;
 mod ports;
+pub use departed::Departed;
 pub use groups::{SetAnswer, SetBegun, SetDone, ToldGroup};
 pub use manage::{Overview, PathOverview, target_name};
 
@@ -65,6 +67,7 @@ pub struct Plane {
     pool: RequestPool,
     doubts: DoubtsOf,
     orders: groups::Orders,
+    departed: departed::DepartedOf,
     /// Default policies by vendor and product.
     target_defaults: Vec<(HardwareId, Setting)>,
     now: Time,
@@ -93,6 +96,7 @@ impl Plane {
             // Until it is told whom it shares them with; by a clock that stands, only proofs count.
             doubts: Doubts::default().join(Clock::virtual_at(now).0),
             orders: groups::Orders::default(),
+            departed: departed::DepartedOf::default(),
             target_defaults: Vec::new(),
             now,
             released: Vec::new(),
@@ -219,6 +223,8 @@ impl Plane {
             return;
         }
         channel.life = Life::Closing;
+        self.each_slot(c, Self::leave_stats);
+        let channel = &mut self.channels[c];
         let mut waiting: Vec<Token> = channel
             .parked
             .drain(..)
@@ -250,14 +256,20 @@ impl Plane {
             return;
         }
         channel.life = Life::Closed;
-        for slot in channel
-            .slots
-            .iter_mut()
-            .filter(|s| s.life != SlotLife::Gone)
-        {
+        self.each_slot(c, |plane, c, at| {
+            let slot = &mut plane.channels[c].slots[at];
             slot.joined = false;
             slot.life = SlotLife::Gone;
-            self.paths.detach(slot.association, self.now);
+            plane.leave(c, at);
+        });
+    }
+
+    /// Does something with each path that a LUN still has.
+    fn each_slot(&mut self, c: usize, does: impl Fn(&mut Self, usize, usize)) {
+        for at in 0..self.channels[c].slots.len() {
+            if self.channels[c].slots[at].life != SlotLife::Gone {
+                does(self, c, at);
+            }
         }
     }
 
@@ -427,6 +439,7 @@ impl Plane {
                 nexus_in_flight: self.loads[slot.association].in_flight,
                 logins: a.counters.logins,
                 stats: slot.stats.clone(),
+                departed: self.departed(a.nexus.id).cloned().map(Box::new),
             }
         };
         let mut stats = channel.stats.clone();

@@ -56,6 +56,24 @@ impl PathStats {
         self.first_io = (count + 1, sum.saturating_add(nanos), max.max(nanos));
     }
 
+    /// Adds what another path has carried.
+    pub fn add(&mut self, other: &Self) {
+        self.ios += other.ios;
+        self.bytes += other.bytes;
+        self.reads += other.reads;
+        self.bytes_read += other.bytes_read;
+        self.writes += other.writes;
+        self.bytes_written += other.bytes_written;
+        self.errors += other.errors;
+        self.lost += other.lost;
+        // All are made with the same bounds.
+        let _ = self.latency.add(&other.latency);
+        let (count, sum, longest) = other.first_io;
+        self.first_io.0 += count;
+        self.first_io.1 = self.first_io.1.saturating_add(sum);
+        self.first_io.2 = self.first_io.2.max(longest);
+    }
+
     #[inline]
     pub fn record(&mut self, op: Op, bytes: u64, latency_ns: u64) {
         match op {

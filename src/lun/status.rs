@@ -1,6 +1,7 @@
 //! What a LUN looks like from outside: a copied snapshot (invariant I8).
 
 use super::fence::FenceCounters;
+use super::plane::Departed;
 use super::port::Geometry;
 use super::route::RouteCounters;
 use super::stats::{LunStats, PathStats};
@@ -27,6 +28,8 @@ pub struct PathStatus {
     /// Logins of the association since it was configured.
     pub logins: u64,
     pub stats: PathStats,
+    /// What gone paths of any LUN have carried over its nexus, on this reactor.
+    pub departed: Option<Box<Departed>>,
 }
 
 /// One LUN, as one reactor sees it.

@@ -141,6 +141,7 @@ impl IscsiLink {
             max_recv: spec.max_recv,
             depth: spec.depth,
             nop_timeout: spec.nop_timeout,
+            answer_timeout: spec.answer_timeout,
             entropy: entropy(dialer, seed),
             ..SessionConfig::new(
                 host.initiator_name.clone(),

@@ -7,6 +7,7 @@ use crate::proto::iscsi::initiator::{CONNECTIONS_MAX, ConnectionPolicy};
 use crate::transport::tcp::TcpOptions;
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// The default iSCSI port (RFC 7143, 4.1).
@@ -53,6 +54,8 @@ pub struct IscsiSpec {
     pub data_digest: bool,
     /// Time without any answer after which a session counts as lost; zero: never.
     pub nop_timeout: Duration,
+    /// Time for the login, and for each answer of the target about its units and groups.
+    pub answer_timeout: Duration,
     /// Commands outstanding in one session.
     pub depth: u16,
     /// What is offered in the login.
@@ -71,9 +74,12 @@ pub struct IscsiSpec {
     pub policy: ConnectionPolicy,
 }
 
-const OPTIONS: &str = "src, iface, conn, conn_policy, header_digest, data_digest, target_user, target_password, nop_timeout, depth, \
+const OPTIONS: &str = "src, iface, conn, conn_policy, header_digest, data_digest, target_user, target_password, nop_timeout, answer_timeout, depth, \
                        immediate_data, initial_r2t, first_burst, max_burst, max_recv, fence_assume, cc, sndbuf, \
                        rcvbuf, busy_poll, user_timeout";
+
+const ANSWER_TIMEOUTS: RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(3600);
 
 impl IscsiSpec {
     fn new(host: String, port: u16, target_name: String) -> Self {
@@ -86,6 +92,7 @@ impl IscsiSpec {
             header_digest: false,
             data_digest: false,
             nop_timeout: limits::ISCSI_NOP_TIMEOUT,
+            answer_timeout: limits::ISCSI_ANSWER_TIMEOUT,
             depth: limits::ISCSI_DEPTH,
             immediate_data: true,
             initial_r2t: false,
@@ -209,6 +216,10 @@ pub(super) fn parse(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
             "nop_timeout" => {
                 spec.nop_timeout =
                     millis().map_err(|_| bad("milliseconds; 0 switches keep-alive off"))?;
+            }
+            "answer_timeout" => {
+                let ms = millis().ok().filter(|t| ANSWER_TIMEOUTS.contains(t));
+                spec.answer_timeout = ms.ok_or_else(|| bad("100 to 3600000 milliseconds"))?;
             }
             "depth" => {
                 spec.depth = value
@@ -368,7 +379,7 @@ mod tests {
     fn full_url() {
         let (s, lun) = spec(
             "iscsi://me%p@ss@10.0.0.1:3261/iqn.2026-01.x:t/3?src=10.0.0.9&iface=eth1&header_digest=crc32c&\
-             data_digest=crc32c&immediate_data=0&initial_r2t=1&max_burst=65536&first_burst=8192&fence_assume=never",
+             data_digest=crc32c&immediate_data=0&initial_r2t=1&max_burst=65536&first_burst=8192&fence_assume=never&answer_timeout=60000",
         );
         assert_eq!((s.host.as_str(), s.port, lun), ("10.0.0.1", 3261, 3));
         assert_eq!(s.target_name, "iqn.2026-01.x:t");
@@ -377,6 +388,7 @@ mod tests {
         assert!(s.header_digest && s.data_digest && !s.immediate_data && s.initial_r2t);
         assert_eq!((s.max_burst, s.first_burst), (65_536, 8192));
         assert_eq!(s.fence_assume, None);
+        assert_eq!(s.answer_timeout, Duration::from_secs(60));
     }
 
     #[test]
@@ -410,6 +422,13 @@ mod tests {
     fn errors_name_what_is_wrong() {
         let text = |u: &str| PathSpec::parse(u).unwrap_err().to_string();
         assert!(text("iscsi://h").contains("target name is missing"));
+        for wrong in ["99", "3600001", "x"] {
+            let url = format!("iscsi://h/iqn.a/0?answer_timeout={wrong}");
+            assert!(
+                text(&url).contains("100 to 3600000 milliseconds"),
+                "{wrong}"
+            );
+        }
         assert!(text("iscsi://h/iqn.a").contains("LUN is missing"));
         assert!(text("iscsi://h/iqn.a/99999").contains("0 to 16383"));
         assert!(text("iscsi://u@h/iqn.a/0").contains("CHAP secret is missing"));

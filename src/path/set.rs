@@ -163,12 +163,13 @@ impl PathSet {
     }
 
     /// One LUN less uses it; the last one drains it.
-    pub fn detach(&mut self, ix: AssociationIx, now: Time) {
+    pub fn detach(&mut self, ix: AssociationIx, now: Time) -> bool {
         let unproven = self.is_unproven(ix);
         let a = &mut self.associations[ix];
         assert!(a.users > 0, "an association is detached once per attach");
         a.users -= 1;
-        if a.users == 0 {
+        let last = a.users == 0;
+        if last {
             if a.state() == State::Up {
                 a.drain(now);
             } else if unproven && a.proves_by_login() {
@@ -177,6 +178,7 @@ impl PathSet {
                 self.take_down(ix, DownReason::Administrative, now);
             }
         }
+        last
     }
 
     /// Losses of an association are open.

@@ -30,12 +30,15 @@ fn target(dir: &Dir) -> (Running, Vec<String>, PathBuf) {
     (process, urls, rpc)
 }
 
-/// A LUN that tells its target which states to have, and one that has none to tell.
+/// A LUN that tells its target which states to have, and one that has none to tell. What the target
+/// does not answer is waited for: only the target ends it.
 fn daemon(dir: &Dir, urls: &[String]) -> Daemon {
+    let patient = |url: &String| format!("{url}?answer_timeout=3600000");
+    let urls: Vec<String> = urls.iter().map(patient).collect();
     let text = format!(
         "[reactors]\ncount = 2\n[[lun]]\nname = \"a\"\nexplicit_alua = true\npaths = {}\n\
          [[lun]]\nname = \"b\"\npaths = [\"null:1M\"]\n",
-        serde_json::to_string(urls).expect("texts")
+        serde_json::to_string(&urls).expect("texts")
     );
     let d = Daemon::start(dir, &dir.write("umpio.toml", &text));
     d.await_paths("a", 2);
@@ -67,7 +70,7 @@ fn name(d: &Daemon, method: &str, params: Value) -> String {
 /// A call that does not come back for a while.
 fn away(d: &Daemon, method: &'static str, params: Value) -> JoinHandle<Value> {
     let socket = d.socket.clone();
-    std::thread::spawn(move || call(&socket, method, params)["result"].take())
+    std::thread::spawn(move || call(&socket, method, params))
 }
 
 /// Both paths active: the second one's group has to become so first.
@@ -77,10 +80,17 @@ fn both(d: &Daemon) -> Value {
     json!([path(0), path(1)])
 }
 
-fn is_busy(d: &Daemon) {
+/// Waits until the target has what was asked of it and holds it: it is in progress until the target
+/// lets go.
+fn is_held(d: &Daemon, rpc: &Path) {
     d.until(INFO, json!({ "lun": "a" }), |i| {
         i["name"] == "VDS_E_ANOTHER_CALL_IN_PROGRESS"
     });
+    let began = Instant::now();
+    while call(rpc, "target_status", json!({}))["result"]["iscsi"]["held"] == 0 {
+        assert!(began.elapsed() < PATIENCE, "nothing is held");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
@@ -90,13 +100,13 @@ fn another_call_is_in_progress_while_the_target_is_told() {
     let d = daemon(&dir, &urls);
     let a = json!({ "lun": "a" });
     assert_eq!(states(&rpc), ["optimized", "non_optimized"]);
-    fault(&rpc, "busy_groups");
+    fault(&rpc, "hold_groups");
     let first = away(
         &d,
         SET,
         json!({ "lun": "a", "policy": 6, "paths": both(&d) }),
     );
-    is_busy(&d);
+    is_held(&d, &rpc);
     let busy = "VDS_E_ANOTHER_CALL_IN_PROGRESS";
     assert_eq!(name(&d, GET, a.clone()), busy);
     assert_eq!(name(&d, SET, json!({ "lun": "a", "policy": 4 })), busy);
@@ -119,7 +129,7 @@ fn another_call_is_in_progress_while_the_target_is_told() {
     assert_eq!(name(&d, known, a.clone()), "S_OK");
     assert_eq!(name(&d, SET, json!({ "lun": "b", "policy": 4 })), "S_OK");
     fault(&rpc, "none");
-    let first = first.join().expect("answered");
+    let first = first.join().expect("answered")["result"].take();
     assert_eq!(first["name"], "S_OK", "{first}");
     assert_eq!(states(&rpc), ["optimized", "optimized"]);
     let now = d.ok(GET, a);
@@ -134,16 +144,17 @@ fn a_daemon_that_stops_does_not_wait_for_a_call_that_waits() {
     let dir = Dir::new("stopping");
     let (_target, urls, rpc) = target(&dir);
     let d = daemon(&dir, &urls);
-    fault(&rpc, "busy_groups");
+    fault(&rpc, "hold_groups");
     let first = away(
         &d,
         SET,
         json!({ "lun": "a", "policy": 6, "paths": both(&d) }),
     );
-    is_busy(&d);
+    is_held(&d, &rpc);
+    // Nobody lets go, so only a daemon that does not wait for the target comes to its end.
     let out = d.process.end(Signal::SIGTERM);
     assert!(out.status.success(), "{:?}", out.status);
-    // It was told, or the connection was closed first: it did not hang.
+    // It was told, or the connection was closed first.
     drop(first.join());
 }
 
@@ -163,15 +174,15 @@ fn a_target_that_refuses_its_orders_leaves_everything_as_it_was() {
     assert_eq!(states(&rpc), ["optimized", "non_optimized"]);
     fault(&rpc, "none");
     // The path that was to be raised is lost while the target is told.
-    fault(&rpc, "busy_groups");
+    fault(&rpc, "hold_groups");
     let first = away(&d, ALUA, dsm.clone());
-    is_busy(&d);
+    is_held(&d, &rpc);
     for lost in ["refuse", "reset"] {
         let params = json!({ "portal": 1, "fault": lost });
         assert_eq!(call(&rpc, "target_set_fault", params)["result"], true);
     }
     fault(&rpc, "none");
-    let first = first.join().expect("answered");
+    let first = first.join().expect("answered")["result"].take();
     assert_eq!(first["name"], "STATUS_IO_DEVICE_ERROR", "{first}");
     d.await_paths("a", 2);
     assert_eq!(name(&d, ALUA, dsm), "STATUS_SUCCESS");
@@ -203,9 +214,9 @@ fn a_refresh_asks_the_targets_and_is_in_progress_meanwhile() {
     let dir = Dir::new("refresh");
     let (_target, urls, rpc) = target(&dir);
     let d = daemon(&dir, &urls);
-    fault(&rpc, "busy_groups");
+    fault(&rpc, "hold_groups");
     let first = away(&d, "vds_service_refresh", json!({}));
-    is_busy(&d);
+    is_held(&d, &rpc);
     let busy = "VDS_E_ANOTHER_CALL_IN_PROGRESS";
     let known = "vds_lun_mpio_get_supported_lb_policies";
     for (method, params) in [
@@ -219,7 +230,7 @@ fn a_refresh_asks_the_targets_and_is_in_progress_meanwhile() {
     let dsm = json!({ "instance": "b", "policy": 0 });
     assert_eq!(name(&d, ALUA, dsm), "STATUS_DEVICE_BUSY");
     fault(&rpc, "none");
-    let first = first.join().expect("answered");
+    let first = first.join().expect("answered")["result"].take();
     assert_eq!(first["name"], "S_OK", "{first}");
     assert_eq!(name(&d, INFO, json!({ "lun": "a" })), "S_OK");
 }

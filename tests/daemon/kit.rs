@@ -77,9 +77,15 @@ impl Running {
         kill(Pid::from_raw(pid as i32), signal).expect("it runs");
     }
 
-    /// Sends a signal and waits for the end.
+    /// Sends a signal and waits for the end, which has to come.
     pub(crate) fn end(mut self, signal: Signal) -> Output {
         self.signal(signal);
+        let began = Instant::now();
+        let child = self.child.as_mut().expect("it runs");
+        while child.try_wait().expect("a child").is_none() {
+            assert!(began.elapsed() < PATIENCE, "{signal} does not end it");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let child = self.child.take().expect("it runs");
         child.wait_with_output().expect("it ends")
     }

@@ -1,4 +1,7 @@
 //! What was acknowledged is there after kill -9, wherever that hits.
+//!
+//! At 200 points, with what came of it (tests/wide.sh does that):
+//! `UMPIO_KILLS=200 cargo test --test daemon kills_lose_nothing -- --nocapture`
 
 use crate::kit::{Daemon, Dir, call};
 use nix::sys::signal::Signal;
@@ -8,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-/// Kills at so many points; $UMPIO_KILLS says otherwise (tests/wide.sh: 200).
+/// Kills at so many points; $UMPIO_KILLS says otherwise.
 const KILLS: u64 = 40;
 
 const LUN: &str = "[[lun]]\nname = \"a\"\npolicy = \"WP\"\npaths = [\"null:1M\"]\n";
@@ -50,7 +53,9 @@ fn kills_lose_nothing_that_was_acknowledged() {
     let mut guid = None;
     let kills = std::env::var("UMPIO_KILLS").ok();
     let kills = kills.map_or(KILLS, |n| n.parse().expect("a number"));
-    for kill in 0..kills {
+    let mut under_way = 0;
+    // One load more than kills: what the last one has left is looked at too.
+    for kill in 0..=kills {
         let daemon = Daemon::start(&dir, &file);
         let lun = call(&daemon.socket, "lun_get", json!({ "lun": "a" }))["result"].take();
         let found = lun["paths"][0]["weight"].as_u64().expect("a weight");
@@ -59,11 +64,15 @@ fn kills_lose_nothing_that_was_acknowledged() {
             (weight..=weight + 1).contains(&found),
             "kill {kill}: {found} after {weight}"
         );
+        under_way += found - weight;
         weight = found;
         assert_eq!(
             *guid.get_or_insert_with(|| lun["guid"].clone()),
             lun["guid"]
         );
+        if kill == kills {
+            break;
+        }
         random = random
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
@@ -78,5 +87,10 @@ fn kills_lose_nothing_that_was_acknowledged() {
         daemon.process.end(Signal::SIGKILL);
         weight = counting.join().expect("it counts");
     }
+    println!(
+        "{kills} kills, {} loads, {weight} changes in force, none of those acknowledged lost; \
+         {under_way} were under way when the kill came and are there",
+        kills + 1
+    );
     assert!(weight > 0, "some changes came through");
 }

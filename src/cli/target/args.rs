@@ -44,7 +44,8 @@ have read or written. So zero=1 is added to a null: that is served and does not 
                     inaccessible, persistent_loss or change
   target_set_fault  {portal, fault, ms}: none (all off), drop, delay (by ms), hold, reset (once)
                     or refuse; over iSCSI also busy_groups (REPORT and SET TARGET PORT GROUPS are
-                    answered with BUSY) and refuse_groups (SET TARGET PORT GROUPS fails);
+                    answered with BUSY), hold_groups (they wait until it is switched off) and
+                    refuse_groups (SET TARGET PORT GROUPS fails);
                     portals of both protocols count from 0, as they were given
   target_add_portal {address, group, state}: over NVMe/TCP
   rpc_get_methods

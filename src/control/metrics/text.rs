@@ -2,6 +2,7 @@
 
 use crate::control::registry::answer::DaemonAnswer;
 use crate::lun::plane::{Overview, PathOverview, target_name};
+use crate::lun::stats::PathStats;
 use crate::lun::status::LunStatus;
 use crate::path::access::AccessState;
 use crate::path::state::State;
@@ -325,16 +326,14 @@ fn one_lun(page: &mut Page, reactor: usize, o: &Overview, status: &LunStatus) {
     }
 }
 
-/// What all LUNs have done over one nexus, on one reactor.
+/// What all LUNs have done over one nexus, on one reactor, those included that are closed.
 struct Nexus<'a> {
     id: u64,
     reactor: usize,
     path: &'a PathOverview,
-    ios: u64,
-    bytes: u64,
-    errors: u64,
-    lost: u64,
-    latency: Histogram<u32>,
+    stats: PathStats,
+    logins: u64,
+    losses: u64,
 }
 
 fn nexuses(page: &mut Page, luns: &[Vec<(Overview, LunStatus)>]) {
@@ -343,30 +342,26 @@ fn nexuses(page: &mut Page, luns: &[Vec<(Overview, LunStatus)>]) {
         for (reactor, (o, status)) in lun.iter().enumerate() {
             for p in &o.paths {
                 let full = status.paths.iter().find(|s| s.nexus_id == p.nexus_id);
-                let latency = full.map(|s| &s.stats.latency);
+                let Some(full) = full else { continue };
                 let same = |n: &&mut Nexus<'_>| (n.id, n.reactor) == (p.nexus_id, reactor);
-                let Some(n) = all.iter_mut().find(same) else {
-                    let Some(latency) = latency else { continue };
-                    all.push(Nexus {
-                        id: p.nexus_id,
-                        reactor,
-                        path: p,
-                        ios: p.ios,
-                        bytes: p.bytes,
-                        errors: p.errors,
-                        lost: p.lost,
-                        latency: latency.clone(),
-                    });
+                if let Some(n) = all.iter_mut().find(same) {
+                    n.stats.add(&full.stats);
                     continue;
-                };
-                n.ios += p.ios;
-                n.bytes += p.bytes;
-                n.errors += p.errors;
-                n.lost += p.lost;
-                if let Some(latency) = latency {
-                    // All are made with the same bounds.
-                    let _ = n.latency.add(latency);
                 }
+                let mut n = Nexus {
+                    id: p.nexus_id,
+                    reactor,
+                    path: p,
+                    stats: full.stats.clone(),
+                    logins: p.logins,
+                    losses: p.losses,
+                };
+                if let Some(gone) = &full.departed {
+                    n.stats.add(&gone.stats);
+                    n.logins += gone.logins;
+                    n.losses += gone.losses;
+                }
+                all.push(n);
             }
         }
     }
@@ -383,24 +378,28 @@ fn nexuses(page: &mut Page, luns: &[Vec<(Overview, LunStatus)>]) {
             (
                 "umpio_nexus_ios",
                 "Requests completed over the nexus.",
-                n.ios,
+                n.stats.ios,
             ),
-            ("umpio_nexus_bytes", "Bytes moved over the nexus.", n.bytes),
+            (
+                "umpio_nexus_bytes",
+                "Bytes moved over the nexus.",
+                n.stats.bytes,
+            ),
             (
                 "umpio_nexus_errors",
                 "Answers that were not success.",
-                n.errors,
+                n.stats.errors,
             ),
             (
                 "umpio_nexus_lost",
                 "Requests the nexus was lost with.",
-                n.lost,
+                n.stats.lost,
             ),
-            ("umpio_nexus_losses", "Times that it was lost.", p.losses),
+            ("umpio_nexus_losses", "Times that it was lost.", n.losses),
             (
                 "umpio_nexus_reconnects",
                 "Logins after the first.",
-                p.logins.saturating_sub(1),
+                n.logins.saturating_sub(1),
             ),
         ];
         for (name, help, value) in counters {
@@ -423,7 +422,7 @@ fn nexuses(page: &mut Page, luns: &[Vec<(Overview, LunStatus)>]) {
             "umpio_nexus_latency_seconds",
             "From dispatch to completion.",
             &l,
-            &n.latency,
+            &n.stats.latency,
         );
     }
 }

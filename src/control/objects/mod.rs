@@ -35,6 +35,8 @@ pub struct Method {
     pub result: &'static str,
     /// Its parameters.
     pub params: &'static [Param],
+    /// It may have to wait for a target: a set request that tells it something, a Refresh that asks it.
+    pub waits: bool,
     call: Call,
 }
 
@@ -67,12 +69,6 @@ impl Method {
         }
     }
 
-    /// It may have to wait for a target: a set request that tells it something, a Refresh that asks
-    /// it.
-    pub fn waits(&self) -> bool {
-        WAITING.contains(&self.name)
-    }
-
     /// Calls it. Parameters that it does not know are refused.
     ///
     /// # Errors
@@ -82,16 +78,6 @@ impl Method {
         (self.call)(surface, &mut params)
     }
 }
-
-/// Methods that may have to wait for a target.
-const WAITING: [&str; 6] = [
-    "vds_lun_mpio_set_load_balance_policy",
-    "vds_hw_provider_refresh",
-    "vds_service_refresh",
-    "dsm_lb_operations_dsm_set_load_balance_policy",
-    "dsm_lb_operations_dsm_set_load_balance_policy_alua",
-    "wmi_execute",
-];
 
 /// All of them.
 pub fn methods() -> impl Iterator<Item = &'static Method> {
@@ -136,6 +122,15 @@ const fn method(
         summary,
         result,
         params,
+        waits: false,
         call,
+    }
+}
+
+/// A row whose method may have to wait for a target.
+const fn waits(method: Method) -> Method {
+    Method {
+        waits: true,
+        ..method
     }
 }

@@ -2,7 +2,7 @@
 
 use super::args::{guid, number, number_or, optional_entries, optional_raw, raw};
 use super::vds_json::{self as write, from_path_policy, result};
-use super::{Method, Param, may, method, must};
+use super::{Method, Param, may, method, must, waits};
 use crate::control::jsonrpc::{Params, RpcError};
 use crate::control::layout::vds::decode_path_policies;
 use crate::control::vds::types::{ObjectType, PathId, PathPolicy};
@@ -99,13 +99,13 @@ pub(super) const METHODS: &[Method] = &[
         &[],
         |s, _| Ok(result(service::reenumerate(s), |()| json!({}))),
     ),
-    method(
+    waits(method(
         "vds_service_refresh",
         "IVdsService::Refresh",
         "",
         &[],
         |s, _| Ok(result(service::refresh(s), |()| json!({}))),
-    ),
+    )),
     method(
         "vds_service_hba_query_hba_ports",
         "IVdsServiceHba::QueryHbaPorts",
@@ -204,7 +204,7 @@ pub(super) const METHODS: &[Method] = &[
             }))
         },
     ),
-    method(
+    waits(method(
         "vds_hw_provider_refresh",
         "IVdsHwProvider::Refresh",
         "",
@@ -216,7 +216,7 @@ pub(super) const METHODS: &[Method] = &[
                 json!({})
             }))
         },
-    ),
+    )),
     method(
         "vds_sub_system_get_properties",
         "IVdsSubSystem::GetProperties",
@@ -358,7 +358,7 @@ pub(super) const METHODS: &[Method] = &[
             ))
         },
     ),
-    method(
+    waits(method(
         "vds_lun_mpio_set_load_balance_policy",
         "IVdsLunMpio::SetLoadBalancePolicy",
         "",
@@ -382,7 +382,7 @@ pub(super) const METHODS: &[Method] = &[
             ),
         ],
         set_policy,
-    ),
+    )),
     method(
         "vds_lun_mpio_get_supported_lb_policies",
         "IVdsLunMpio::GetSupportedLbPolicies",

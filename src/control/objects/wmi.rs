@@ -2,7 +2,7 @@
 //! `wmi_set` and `wmi_execute` take and give the bytes of any class.
 
 use super::args::{Entry, id, number, number_or, optional_entries, optional_raw, raw};
-use super::{Method, Param, may, method, must};
+use super::{Method, Param, may, method, must, waits};
 use crate::control::jsonrpc::{Params, RpcError};
 use crate::control::layout::dsm::MpioDsmPathV2;
 use crate::control::layout::from_wmi_text;
@@ -84,20 +84,20 @@ pub(super) const METHODS: &[Method] = &[
             ))
         },
     ),
-    method(
+    waits(method(
         "dsm_lb_operations_dsm_set_load_balance_policy",
         "DSM_LB_Operations.DsmSetLoadBalancePolicy",
         "raw (the OUT buffer)",
         SET,
         |s, p| set(s, p, SetMethod::Plain),
-    ),
-    method(
+    )),
+    waits(method(
         "dsm_lb_operations_dsm_set_load_balance_policy_alua",
         "DSM_LB_Operations.DsmSetLoadBalancePolicyALUA",
         "raw (the OUT buffer)",
         SET,
         |s, p| set(s, p, SetMethod::Alua),
-    ),
+    )),
     method(
         "msdsm_get_default_load_balance_policy",
         "MSDSM_DEFAULT_LOAD_BALANCE_POLICY",
@@ -348,7 +348,7 @@ pub(super) const METHODS: &[Method] = &[
             ))
         },
     ),
-    method(
+    waits(method(
         "wmi_execute",
         "Executes a method of an instance",
         "raw (the OUT buffer)",
@@ -375,7 +375,7 @@ pub(super) const METHODS: &[Method] = &[
             let done = class.and_then(|c| c.execute(s, &instance, method, &input, out));
             Ok(result(done, |out| json!({ "raw": raw(out) })))
         },
-    ),
+    )),
 ];
 
 /// The result of a call: the NTSTATUS first, then what `f` makes of a success.

@@ -274,6 +274,7 @@ pub(super) fn fold(mut all: Vec<Overview>) -> Option<Overview> {
             p.bytes_read += o.bytes_read;
             p.writes += o.writes;
             p.bytes_written += o.bytes_written;
+            p.departed += o.departed;
             p.attempts += o.attempts;
             p.logins += o.logins;
             p.losses += o.losses;

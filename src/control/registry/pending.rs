@@ -11,10 +11,11 @@ use crate::control::events::EventKind;
 use crate::control::view::ChangeError;
 use crate::lun::plane::{SetAnswer, SetBegun, SetDone};
 use crate::lun::policy::{NtStatus, SetRequest};
+use crate::path::url::{NexusSpec, PathSpec};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::time::Duration;
 
-/// How long targets may take to say what their states are.
+/// How long targets may take to say what their states are, where the URL of none allows it more.
 const REFRESH_MAX: Duration = Duration::from_secs(10);
 
 /// Where the answer to a command goes.
@@ -36,14 +37,15 @@ enum Call {
         from: Receiver<SetAnswer>,
     },
     /// Every target is asked for its states.
-    Refresh { until: Time },
+    Refresh { until: Time, within: Duration },
 }
 
 /// How the call that changes a policy is named to others.
 const SET: &str = "SetLoadBalancePolicy";
 
 impl Registry {
-    /// Carries a command out. Its answer goes to `reply`, now or when what it waits for has come.
+    /// Carries a command out. Its answer goes to `reply`, now or when what it waits for has come: see
+    /// `attend`.
     pub fn begin(&mut self, command: Command, reply: Reply) {
         let begun = match command {
             Command::Object(ObjectCommand::SetPolicy { lun, request }) if !self.stopping => {
@@ -61,7 +63,6 @@ impl Registry {
             Ok(None) => {}
             Err(e) => drop(reply.send(Err(e.into()))),
         }
-        self.attend();
     }
 
     /// Some call waits: look after it soon.
@@ -79,7 +80,7 @@ impl Registry {
                     // The reactor is gone.
                     Err(TryRecvError::Disconnected) => Some(Err(ChangeError::Gone)),
                 },
-                Call::Refresh { until } => self.refreshed(*until),
+                Call::Refresh { until, within } => self.refreshed(*until, *within),
             };
             match ended {
                 // Whoever asked may have gone away.
@@ -222,12 +223,27 @@ impl Registry {
             let asked = driver.ask(|r| r.plane().verify_paths());
             asked.map_err(|e| ChangeError::Failed(e.to_string()))?;
         }
-        let until = self.clock.now() + REFRESH_MAX;
-        Ok(Some(Call::Refresh { until }))
+        let within = REFRESH_MAX.max(self.longest_answer());
+        let until = self.clock.now() + within;
+        Ok(Some(Call::Refresh { until, within }))
+    }
+
+    /// How long a target may take for an answer, by the URL of a path.
+    fn longest_answer(&self) -> Duration {
+        let urls = self.luns.iter().flat_map(|l| &l.paths);
+        let all = urls.filter_map(|url| match PathSpec::parse(url).ok()?.nexus {
+            NexusSpec::Iscsi(s) => Some(s.answer_timeout),
+            _ => None,
+        });
+        all.max().unwrap_or_default()
     }
 
     /// Whether all targets have answered, and what that has come to.
-    fn refreshed(&mut self, until: Time) -> Option<Result<ObjectAnswer, ChangeError>> {
+    fn refreshed(
+        &mut self,
+        until: Time,
+        within: Duration,
+    ) -> Option<Result<ObjectAnswer, ChangeError>> {
         let mut reading = false;
         for driver in &self.drivers {
             match driver.ask(|r| r.plane().paths.is_reading_access()) {
@@ -237,7 +253,7 @@ impl Registry {
         }
         if reading {
             let late = self.clock.now() >= until;
-            return late.then_some(Err(ChangeError::Timeout(REFRESH_MAX)));
+            return late.then_some(Err(ChangeError::Timeout(within)));
         }
         Some(self.end_refresh().map(|()| ObjectAnswer::Done))
     }

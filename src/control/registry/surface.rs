@@ -165,7 +165,7 @@ impl Registry {
                     Some(nexus) => {
                         nexus.counters += counters(p);
                         // Lost once, whatever number of LUNs were on it.
-                        nexus.counters.path_failures = p.losses;
+                        nexus.counters.path_failures = p.departed.losses + p.losses;
                     }
                     None => nexuses.push(nexus_view(p)),
                 }
@@ -299,8 +299,24 @@ fn nexus_view(p: &PathOverview) -> NexusView {
         state: p.state,
         reason: p.reason.clone(),
         logins: p.logins,
-        counters: counters(p),
+        counters: nexus_counters(p),
     }
+}
+
+/// What is counted for the nexus of the first of its paths: with it, what has gone.
+fn nexus_counters(p: &PathOverview) -> Counters {
+    let gone = &p.departed;
+    let mut all = counters(p);
+    all += Counters {
+        reads: gone.reads,
+        writes: gone.writes,
+        bytes_read: gone.bytes_read,
+        bytes_written: gone.bytes_written,
+        errors: gone.failed,
+        path_failures: gone.losses,
+        ..Counters::default()
+    };
+    all
 }
 
 fn counters(p: &PathOverview) -> Counters {

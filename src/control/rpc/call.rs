@@ -20,7 +20,7 @@ impl DaemonRpc {
 
 impl Methods for DaemonRpc {
     fn waits(&self, method: &str) -> bool {
-        objects::find(method).is_some_and(objects::Method::waits)
+        objects::find(method).is_some_and(|m| m.waits)
     }
 
     fn fork(&self) -> Option<Box<dyn Methods>> {

@@ -97,6 +97,7 @@ fn iscsi_portal(n: usize, p: &iscsi::PortalStatus) -> Value {
     let mut faults = faults(f.drop, f.delay, f.hold, f.refuse);
     faults.extend(f.busy_groups.then_some("busy_groups"));
     faults.extend(f.refuse_groups.then_some("refuse_groups"));
+    faults.extend(f.hold_groups.then_some("hold_groups"));
     json!({
         "portal": n,
         "protocol": "iscsi",

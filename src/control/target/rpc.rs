@@ -29,7 +29,7 @@ pub(super) const STATES: [(&str, AccessState); 6] = [
 ];
 
 /// Faults, as they are written; `delay` gets its time from `ms`.
-const FAULTS: [(&str, Fault); 8] = [
+const FAULTS: [(&str, Fault); 9] = [
     ("none", Fault::None),
     ("drop", Fault::Drop(true)),
     ("delay", Fault::Delay(Duration::ZERO)),
@@ -38,6 +38,7 @@ const FAULTS: [(&str, Fault); 8] = [
     ("refuse", Fault::Refuse(true)),
     ("busy_groups", Fault::BusyGroups(true)),
     ("refuse_groups", Fault::RefuseGroups(true)),
+    ("hold_groups", Fault::HoldGroups(true)),
 ];
 
 /// Longest delay: ten minutes.

@@ -167,6 +167,10 @@ impl Target {
         let faults = self.tampering.at(c.portal);
         let set = matches!(command, Command::SetTargetPortGroups { .. });
         let report = matches!(command, Command::ReportTargetPortGroups { .. });
+        if faults.hold_groups && (set || report) {
+            c.held.push((slot, c.conn.command(slot).itt));
+            return true;
+        }
         if faults.busy_groups && (set || report) {
             c.conn.respond(slot, status::BUSY, &[], 0);
             return true;
@@ -177,6 +181,27 @@ impl Target {
             return true;
         }
         false
+    }
+
+    /// Carries out what a fault about target port groups no longer holds, unless it was aborted.
+    pub(super) fn release_groups<P: Ports>(&mut self, ports: &mut P, now: Time) -> bool {
+        let mut work = false;
+        for index in 0..self.connections.len() {
+            let ready = self.connections[index].as_ref().is_some_and(|c| {
+                !c.held.is_empty() && c.link.is_some() && !self.tampering.at(c.portal).hold_groups
+            });
+            let Some(mut c) = ready.then(|| self.hand(index)).flatten() else {
+                continue;
+            };
+            for (slot, itt) in std::mem::take(&mut c.held) {
+                if c.conn.slot_of(itt) == Some(slot) && c.conn.is_owned(slot) {
+                    self.command(&mut c, index, slot, ports, now);
+                    work = true;
+                }
+            }
+            self.put_back(c, index);
+        }
+        work
     }
 
     fn take_attention(&mut self, c: &Connection, lun: u16) -> Option<u16> {

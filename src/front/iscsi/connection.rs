@@ -55,6 +55,8 @@ pub(super) struct Connection {
     pub(super) commands: Vec<Cmd>,
     pub(super) in_execution: u32,
     pub(super) starved: VecDeque<u16>,
+    /// Commands about target port groups that a fault holds, by slot and task tag: not begun.
+    pub(super) held: Vec<(u16, u32)>,
     /// Answers to task management that wait for aborted requests to be back.
     pub(super) tasks: Vec<(u32, u8)>,
     pub(super) logouts: Vec<Logout>,
@@ -111,6 +113,7 @@ impl Connection {
             cid: 0,
             in_execution: 0,
             starved: VecDeque::new(),
+            held: Vec::new(),
             tasks: Vec::new(),
             logouts: Vec::new(),
             text: Vec::new(),

@@ -40,9 +40,10 @@ impl Tampering {
         self.late.front().map(|(at, _)| *at)
     }
 
-    fn look(&mut self) {
+    /// `held`: some connection has commands that are held.
+    fn look(&mut self, held: bool) {
         let any = self.faults.iter().any(|f| *f != Faults::default());
-        self.on = any || !self.held.is_empty() || !self.late.is_empty();
+        self.on = any || held || !self.held.is_empty() || !self.late.is_empty();
     }
 }
 
@@ -146,9 +147,10 @@ impl Target {
             Fault::Refuse(on) => faults.refuse = on,
             Fault::BusyGroups(on) => faults.busy_groups = on,
             Fault::RefuseGroups(on) => faults.refuse_groups = on,
+            Fault::HoldGroups(on) => faults.hold_groups = on,
             Fault::Reset => {}
         }
-        t.look();
+        self.look();
         match fault {
             Fault::Reset => self.reset_portal(portal),
             Fault::Refuse(true) => self.portals[portal].listener.shut(),
@@ -159,6 +161,14 @@ impl Target {
             _ => {}
         }
         Ok(())
+    }
+
+    fn look(&mut self) {
+        let here = self.connections.iter().flatten();
+        let held = here
+            .filter(|c| c.link.is_some())
+            .any(|c| !c.held.is_empty());
+        self.tampering.look(held);
     }
 
     fn reset_portal(&mut self, portal: usize) {
@@ -183,6 +193,7 @@ impl Target {
     /// A turn while there are faults.
     pub(super) fn poll_faulty<P: Ports>(&mut self, ports: &mut P, now: Time) -> bool {
         let mut work = self.release(ports);
+        work |= self.release_groups(ports, now);
         work |= self.accept(now);
         work |= self.collect_late(ports, now);
         let hold = |index| {
@@ -208,7 +219,7 @@ impl Target {
                 work |= self.send(index, now);
             }
         }
-        self.tampering.look();
+        self.look();
         work
     }
 
@@ -271,6 +282,10 @@ impl Target {
             in_execution: c.in_execution,
         };
         let open = self.connections.iter().flatten();
+        let held = open
+            .clone()
+            .filter(|c| c.link.is_some())
+            .map(|c| c.held.len());
         TargetStatus {
             portals: self.portals.iter().enumerate().map(portal).collect(),
             connections: open
@@ -278,7 +293,7 @@ impl Target {
                 .map(|c| connection(c))
                 .collect(),
             counters: self.counters,
-            held: self.tampering.held.len(),
+            held: self.tampering.held.len() + held.sum::<usize>(),
         }
     }
 }
@@ -290,7 +305,7 @@ pub struct TargetStatus {
     pub portals: Vec<PortalStatus>,
     pub connections: Vec<ConnectionStatus>,
     pub counters: super::TargetCounters,
-    /// Requests that a fault holds.
+    /// Requests and commands that a fault holds.
     pub held: usize,
 }
 

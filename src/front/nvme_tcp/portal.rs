@@ -155,7 +155,7 @@ impl Target {
             }
             Fault::Reset => self.reset_portal(index, now),
             Fault::Refuse(on) => return self.refuse(index, on),
-            Fault::BusyGroups(_) | Fault::RefuseGroups(_) => {
+            Fault::BusyGroups(_) | Fault::RefuseGroups(_) | Fault::HoldGroups(_) => {
                 return Err(TargetError::NoTargetPortGroups(index));
             }
         }

@@ -45,6 +45,30 @@ pub struct Overview {
     pub parked_now: usize,
 }
 
+/// Counts without a histogram.
+#[derive(Copy, Clone, Default, Debug, PartialEq, Eq)]
+pub struct Carried {
+    pub reads: u64,
+    pub bytes_read: u64,
+    pub writes: u64,
+    pub bytes_written: u64,
+    /// Answers that were not success, and requests that a nexus was lost with.
+    pub failed: u64,
+    /// Losses of associations that are gone.
+    pub losses: u64,
+}
+
+impl std::ops::AddAssign for Carried {
+    fn add_assign(&mut self, other: Self) {
+        self.reads += other.reads;
+        self.bytes_read += other.bytes_read;
+        self.writes += other.writes;
+        self.bytes_written += other.bytes_written;
+        self.failed += other.failed;
+        self.losses += other.losses;
+    }
+}
+
 /// One path of an [`Overview`], in list order.
 #[derive(Clone, Debug)]
 pub struct PathOverview {
@@ -76,6 +100,8 @@ pub struct PathOverview {
     pub bytes_read: u64,
     pub writes: u64,
     pub bytes_written: u64,
+    /// What gone paths of any LUN have carried over its nexus.
+    pub departed: Carried,
     /// The access state as the target wrote it.
     pub access_raw: u8,
     /// The target's own number of the path's group.
@@ -159,6 +185,16 @@ impl Plane {
             bytes_read: slot.stats.bytes_read,
             writes: slot.stats.writes,
             bytes_written: slot.stats.bytes_written,
+            departed: self
+                .departed(a.nexus.id)
+                .map_or_else(Carried::default, |d| Carried {
+                    reads: d.stats.reads,
+                    bytes_read: d.stats.bytes_read,
+                    writes: d.stats.writes,
+                    bytes_written: d.stats.bytes_written,
+                    failed: d.stats.errors + d.stats.lost,
+                    losses: d.losses,
+                }),
             access_raw: unit.map_or(0, |u| u.access_raw),
             group: unit.map_or(0, |u| u.group),
             unit: slot.nsid,
@@ -252,6 +288,7 @@ impl Plane {
         channel.slots[ix.index()].joined = false;
         channel.slots[ix.index()].life = SlotLife::Leaving;
         channel.leaving += 1;
+        self.leave_stats(c, ix.index());
         self.unpark(c);
         true
     }
@@ -263,12 +300,14 @@ impl Plane {
             channel.leaving = 0;
             return;
         }
-        for (at, slot) in channel.slots.iter_mut().enumerate() {
+        for at in 0..channel.slots.len() {
+            let channel = &mut self.channels[c];
+            let slot = &mut channel.slots[at];
             if slot.life == SlotLife::Leaving && slot.in_flight == 0 {
                 slot.life = SlotLife::Gone;
                 channel.leaving -= 1;
                 channel.selector.remove_path(PathIx::new(at));
-                self.paths.detach(slot.association, self.now);
+                self.leave(c, at);
             }
         }
     }

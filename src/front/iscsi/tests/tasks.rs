@@ -1,6 +1,7 @@
 //! Task management: who is aborted, who is told, and that the answer comes last.
 
 use super::*;
+use crate::front::fault::Fault;
 use crate::proto::iscsi::pdu::TaskResult;
 use crate::proto::scsi::asc;
 
@@ -78,6 +79,41 @@ fn abort_task_ends_the_one_that_is_named() {
     let unknown = w.task(a, TaskFunction::AbortTask, 0x7777);
     assert_eq!(result(&w, a, unknown), Some(TaskResult::NoTask as u8));
     w.ready(a).good();
+}
+
+#[test]
+fn commands_about_groups_are_held_until_they_are_let_go_or_aborted() {
+    let mut w = World::new();
+    let (a, b) = (w.login("a", 1), w.login("b", 2));
+    let now = w.now;
+    w.target.set_fault(0, Fault::HoldGroups(true), now).unwrap();
+    let rtpg = [0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
+    let stpg = [0xa4, 0x0a, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0];
+    let to_standby = [0, 0, 0, 0, 2, 0, 0, 2];
+    let asked = w.send(a, &rtpg, 256, &[]);
+    let aborted = w.send(a, &rtpg, 256, &[]);
+    let set = w.send(a, &stpg, 0, &to_standby);
+    w.run(5);
+    assert_eq!(w.target.status().held, 3);
+    // Other commands go on, and so does the other portal.
+    w.ready(a).good();
+    w.call(b, &rtpg, 256, &[]).good();
+    w.ready(b).good();
+    let abort = w.task(a, TaskFunction::AbortTask, aborted);
+    w.run(5);
+    assert_eq!(result(&w, a, abort), COMPLETE);
+    assert_eq!((w.answer(a, asked), w.answer(a, set)), (None, None));
+    w.target.set_fault(0, Fault::None, w.now).unwrap();
+    w.run(5);
+    w.answer(a, asked).expect("let go").good();
+    w.answer(a, set).expect("let go").good();
+    assert_eq!(w.answer(a, aborted), None);
+    assert_eq!(w.target.status().held, 0);
+    w.ready(a).good();
+    assert_eq!(
+        w.ready(b).check(),
+        (Key::UnitAttention, asc::ACCESS_STATE_CHANGED)
+    );
 }
 
 #[test]

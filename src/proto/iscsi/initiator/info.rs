@@ -3,6 +3,7 @@
 use super::super::chap::Credentials;
 use super::failure::Failure;
 use super::scsi::{BlockLimits, Designators};
+use crate::base::limits;
 use std::fmt;
 use std::time::Duration;
 
@@ -49,8 +50,8 @@ impl SessionConfig {
             max_burst: 1024 * 1024,
             max_recv: 1024 * 1024,
             depth: 128,
-            nop_timeout: Duration::from_secs(5),
-            answer_timeout: Duration::from_secs(5),
+            nop_timeout: limits::ISCSI_NOP_TIMEOUT,
+            answer_timeout: limits::ISCSI_ANSWER_TIMEOUT,
             entropy: [0; 32],
         }
     }
