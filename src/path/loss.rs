@@ -59,6 +59,17 @@ impl Proof {
     }
 }
 
+/// How far losses are fenced. All but `Whole` is there to show that tests notice what is missing.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub enum Fencing {
+    #[default]
+    Whole,
+    /// Every loss counts as proven at once.
+    Off,
+    /// A lost connection of a session counts as logged out before the target has said so.
+    LogoutTakenForGranted,
+}
+
 /// What is needed to name a controller in Cross-Controller Reset.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct ControllerName {

@@ -5,7 +5,7 @@ use super::dialer::Dialer;
 use super::iscsi_session::SessionStatus;
 use super::link_watch::LinkWatch;
 use super::local::LocalDevice;
-use super::loss::{CcrState, Loss, LossId, Proof};
+use super::loss::{CcrState, Fencing, Loss, LossId, Proof};
 use super::nvme_link::{HostIdentity, LinkNews};
 use super::outcome::Outcome;
 use super::reason::DownReason;
@@ -67,8 +67,7 @@ pub struct PathSet {
     orphans: Vec<Token>,
     /// Longest pause before a lost nexus is tried again, where somebody has said so.
     retry_cap: Option<Duration>,
-    /// Test only: losses are taken as proven at once, which lets ghost writes through.
-    fence_off: bool,
+    fencing: Fencing,
 }
 
 impl PathSet {
@@ -93,13 +92,13 @@ impl PathSet {
             local_done: Vec::new(),
             news: Vec::new(),
             orphans: Vec::new(),
-            fence_off: false,
+            fencing: Fencing::Whole,
         }
     }
 
-    /// Switches the fence off: every loss counts as proven. Only for showing that tests notice.
-    pub fn switch_fence_off(&mut self) {
-        self.fence_off = true;
+    /// Takes the fence away, or part of it, which lets ghost writes through.
+    pub fn set_fencing(&mut self, fencing: Fencing) {
+        self.fencing = fencing;
     }
 
     /// The association of a nexus, made when it is new: LUNs on one nexus share it.
@@ -403,7 +402,12 @@ impl PathSet {
     }
 
     fn open_loss(&mut self, loss: Loss) {
-        if self.fence_off {
+        let granted = match self.fencing {
+            Fencing::Whole => false,
+            Fencing::Off => true,
+            Fencing::LogoutTakenForGranted => loss.connection.is_some(),
+        };
+        if granted {
             self.events
                 .push(PathEvent::FenceOpen(loss.id, Proof::NoneAskedFor));
         } else {

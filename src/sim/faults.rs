@@ -27,6 +27,35 @@ impl Ana {
     ];
 }
 
+/// A link of the network: what one connection of a session goes over. NVMe/TCP portals, and iSCSI ones
+/// whose sessions have a single connection, have one link.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub struct Link {
+    pub portal: usize,
+    /// Place of the connection in its session, from 0.
+    pub connection: usize,
+}
+
+impl Link {
+    /// The link of a portal's first (or only) connections.
+    pub const fn first(portal: usize) -> Self {
+        Self {
+            portal,
+            connection: 0,
+        }
+    }
+}
+
+impl fmt::Display for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sim{}", self.portal)?;
+        match self.connection {
+            0 => Ok(()),
+            n => write!(f, ".{n}"),
+        }
+    }
+}
+
 /// What becomes of what is under way when a connection breaks.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum Cut {
@@ -47,34 +76,34 @@ impl Cut {
 /// One thing that is done to the world.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// Every connection of a portal breaks.
+    /// Every connection over a link breaks.
     Cut {
-        portal: usize,
+        link: Link,
         how: Cut,
     },
     /// Nothing arrives any more in these directions, until released.
     Hold {
-        portal: usize,
+        link: Link,
         to_target: bool,
         to_host: bool,
     },
     /// What was held on each connection arrives at some time within `spread`.
     Release {
-        portal: usize,
+        link: Link,
         spread: Duration,
     },
-    /// The target keeps I/O commands of a portal from being executed, or lets go of them.
+    /// The target keeps I/O commands of a link from being executed, or lets go of them.
     Keep {
-        portal: usize,
+        link: Link,
         on: bool,
     },
     Delay {
-        portal: usize,
+        link: Link,
         delay: Duration,
     },
     /// New connections are refused (or taken again).
     Refuse {
-        portal: usize,
+        link: Link,
         on: bool,
     },
     Access {
@@ -100,36 +129,36 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cut {
-                portal,
+                link,
                 how: Cut::Gone,
-            } => write!(f, "cut sim{portal}, what is under way is gone"),
+            } => write!(f, "cut {link}, what is under way is gone"),
             Self::Cut {
-                portal,
+                link,
                 how: Cut::Late,
-            } => write!(f, "cut sim{portal}, what is under way arrives late"),
+            } => write!(f, "cut {link}, what is under way arrives late"),
             Self::Cut {
-                portal,
+                link,
                 how: Cut::Silent,
-            } => write!(f, "cut sim{portal} unseen by the target"),
-            Self::Keep { portal, on: true } => write!(f, "target keeps commands of sim{portal}"),
-            Self::Keep { portal, on: false } => {
-                write!(f, "target executes what it kept of sim{portal}")
+            } => write!(f, "cut {link} unseen by the target"),
+            Self::Keep { link, on: true } => write!(f, "target keeps commands of {link}"),
+            Self::Keep { link, on: false } => {
+                write!(f, "target executes what it kept of {link}")
             }
             Self::Hold {
-                portal,
+                link,
                 to_target: true,
                 to_host: true,
-            } => write!(f, "hold sim{portal} both ways"),
+            } => write!(f, "hold {link} both ways"),
             Self::Hold {
-                portal,
+                link,
                 to_target: true,
                 ..
-            } => write!(f, "hold sim{portal} towards the target"),
-            Self::Hold { portal, .. } => write!(f, "hold sim{portal} towards the host"),
-            Self::Release { portal, spread } => write!(f, "release sim{portal} within {spread:?}"),
-            Self::Delay { portal, delay } => write!(f, "sim{portal} takes {delay:?} one way"),
-            Self::Refuse { portal, on: true } => write!(f, "sim{portal} refuses connections"),
-            Self::Refuse { portal, on: false } => write!(f, "sim{portal} takes connections"),
+            } => write!(f, "hold {link} towards the target"),
+            Self::Hold { link, .. } => write!(f, "hold {link} towards the host"),
+            Self::Release { link, spread } => write!(f, "release {link} within {spread:?}"),
+            Self::Delay { link, delay } => write!(f, "{link} takes {delay:?} one way"),
+            Self::Refuse { link, on: true } => write!(f, "{link} refuses connections"),
+            Self::Refuse { link, on: false } => write!(f, "{link} takes connections"),
             Self::Access { portal, state } => write!(f, "access over sim{portal}: {state:?}"),
             Self::TargetDown => f.write_str("target down"),
             Self::TargetUp => f.write_str("target up"),
@@ -165,23 +194,25 @@ pub struct FaultMenu {
 }
 
 /// What undoes every fault that does not pass by itself.
-pub fn heal(portals: usize) -> Vec<Fault> {
+pub fn heal(links: impl IntoIterator<Item = Link>) -> Vec<Fault> {
     let mut out = vec![Fault::TargetUp];
-    for portal in 0..portals {
+    for link in links {
         out.push(Fault::Release {
-            portal,
+            link,
             spread: Duration::ZERO,
         });
-        out.push(Fault::Keep { portal, on: false });
+        out.push(Fault::Keep { link, on: false });
         out.push(Fault::Delay {
-            portal,
+            link,
             delay: Duration::from_micros(50),
         });
-        out.push(Fault::Refuse { portal, on: false });
-        out.push(Fault::Access {
-            portal,
-            state: Ana::Optimized,
-        });
+        out.push(Fault::Refuse { link, on: false });
+        if link.connection == 0 {
+            out.push(Fault::Access {
+                portal: link.portal,
+                state: Ana::Optimized,
+            });
+        }
     }
     out
 }

@@ -2,6 +2,7 @@
 
 use super::checker::Checker;
 use super::failure::Wrong;
+use super::faults::Link;
 use super::swarm::{Protocol, Setup};
 use super::target::{LOOKALIKE, LOOKALIKE_ADDRESS, SUBSYSTEM, TARGET};
 use super::trace::{Kind, Trace};
@@ -37,7 +38,16 @@ pub const CHAP: (&str, &str) = ("sim", "only-for-simulations");
 fn url(setup: &Setup, portal: usize, lun: usize) -> String {
     match setup.protocol(portal) {
         Protocol::NvmeTcp => nvme_url(setup, portal, lun),
-        Protocol::Iscsi => iscsi_url(setup, &setup.address(portal), TARGET, lun),
+        Protocol::Iscsi => {
+            let further = (1..setup.connections_of(portal)).map(|connection| {
+                let to = setup.address_of(Link { portal, connection });
+                format!("&conn={to}")
+            });
+            let policy = format!("&conn_policy={}", setup.iscsi.conn_policy);
+            iscsi_url(setup, &setup.address(portal), TARGET, lun)
+                + &further.collect::<String>()
+                + &policy
+        }
     }
 }
 
@@ -114,9 +124,7 @@ impl Host {
         };
         let seed = derive(setup.seed, 0x4057 + index as u64);
         let mut plane = Plane::new(Dialer::Pipe(net.clone()), identity, seed, now);
-        if !setup.fence {
-            plane.paths.switch_fence_off();
-        }
+        plane.paths.set_fencing(setup.fence);
         let settings = LunSettings {
             park_max: setup.park_max,
             ..LunSettings::default()

@@ -31,6 +31,7 @@ pub mod workload;
 pub mod world;
 
 use crate::base::clock::Time;
+use crate::path::loss::Fencing;
 use failure::Failure;
 use std::time::Duration;
 use swarm::Setup;
@@ -40,8 +41,8 @@ use world::World;
 /// How seeds are run.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct SimOptions {
-    /// Test of the test: with the fence off corruption must be found.
-    pub fence: bool,
+    /// Test of the test: without (all of) the fence corruption must be found.
+    pub fence: Fencing,
     /// Keep a readable trace.
     pub trace: bool,
 }
@@ -49,7 +50,7 @@ pub struct SimOptions {
 impl Default for SimOptions {
     fn default() -> Self {
         Self {
-            fence: true,
+            fence: Fencing::Whole,
             trace: false,
         }
     }

@@ -1,13 +1,13 @@
 //! A schedule of faults, drawn from the menu.
 
-use super::faults::{Ana, Cut, Fault, FaultMenu};
+use super::faults::{Ana, Cut, Fault, FaultMenu, Link};
 use crate::base::clock::Time;
 use crate::base::rng::Rng;
 use crate::lun::policy::{Policy, PolicySpec, VendorPolicy};
 use std::time::Duration;
 
 /// What the schedule is drawn for.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub struct Stage {
     pub hosts: usize,
     pub luns: usize,
@@ -15,6 +15,8 @@ pub struct Stage {
     pub portals: usize,
     /// Portals beyond those, for paths that are added.
     pub spare: usize,
+    /// Connections of a session over each of all portals.
+    pub connections: Vec<usize>,
     pub from: Time,
     pub until: Time,
 }
@@ -49,49 +51,38 @@ pub fn schedule(menu: &FaultMenu, stage: &Stage, rng: &mut Rng) -> Vec<(Time, Fa
             hit
         });
         let portal = rng.below(stage.portals as u64) as usize;
+        let links = links(stage, portal, rng);
         let end = at + span(menu.lasts, rng);
         match kind.unwrap_or(0) {
-            0 => out.push((
-                at,
-                Fault::Cut {
-                    portal,
-                    how: Cut::draw(rng),
-                },
-            )),
+            0 => {
+                let how = Cut::draw(rng);
+                out.extend(links.map(|link| (at, Fault::Cut { link, how })));
+            }
             1 => {
-                zombie(menu, portal, at, end, rng, &mut out);
-                // Two at once: two losses that ask for proof through the same sibling.
+                links.for_each(|link| zombie(menu, link, at, end, rng, &mut out));
+                // Two at once: two losses that ask for proof through the same sibling, or one of a
+                // session and one of a connection.
                 if rng.chance(1, 3) {
-                    zombie(menu, (portal + 1) % stage.portals, at, end, rng, &mut out);
+                    let other = Link::first((portal + 1) % stage.portals);
+                    zombie(menu, other, at, end, rng, &mut out);
                 }
             }
-            2 => stall(portal, at, end, rng, &mut out),
+            2 => links.for_each(|link| stall(link, at, end, rng, &mut out)),
             3 => {
-                out.push((
-                    at,
-                    Fault::Delay {
-                        portal,
-                        delay: span(menu.delay_max, rng),
-                    },
-                ));
-                out.push((
-                    end,
-                    Fault::Delay {
-                        portal,
-                        delay: Duration::from_micros(50),
-                    },
-                ));
+                let slow = span(menu.delay_max, rng);
+                for link in links {
+                    out.push((at, Fault::Delay { link, delay: slow }));
+                    let delay = Duration::from_micros(50);
+                    out.push((end, Fault::Delay { link, delay }));
+                }
             }
             4 => {
-                out.push((at, Fault::Refuse { portal, on: true }));
-                out.push((
-                    at,
-                    Fault::Cut {
-                        portal,
-                        how: Cut::draw(rng),
-                    },
-                ));
-                out.push((end, Fault::Refuse { portal, on: false }));
+                let how = Cut::draw(rng);
+                for link in links {
+                    out.push((at, Fault::Refuse { link, on: true }));
+                    out.push((at, Fault::Cut { link, how }));
+                    out.push((end, Fault::Refuse { link, on: false }));
+                }
             }
             5 => {
                 let state = Ana::ALL[rng.below(4) as usize];
@@ -132,11 +123,22 @@ fn span(max: Duration, rng: &mut Rng) -> Duration {
     Duration::from_nanos(a.min(b))
 }
 
+/// The links of a portal that a fault falls on: one connection's, or all of them, which is the whole
+/// nexus.
+fn links(stage: &Stage, portal: usize, rng: &mut Rng) -> impl Iterator<Item = Link> + use<> {
+    let all = stage.connections[portal];
+    let which = match rng.below(all as u64 + 1) as usize {
+        n if n < all => n..n + 1,
+        _ => 0..all,
+    };
+    which.map(move |connection| Link { portal, connection })
+}
+
 /// The story of the ghost write: commands stay under way (or unexecuted in the target), the host
 /// loses the nexus, and then they are executed.
 fn zombie(
     menu: &FaultMenu,
-    portal: usize,
+    link: Link,
     at: Time,
     end: Time,
     rng: &mut Rng,
@@ -148,31 +150,31 @@ fn zombie(
         out.push((
             at,
             Fault::Hold {
-                portal,
+                link,
                 to_target: true,
                 to_host: rng.chance(1, 3),
             },
         ));
-        out.push((cut, Fault::Cut { portal, how }));
+        out.push((cut, Fault::Cut { link, how }));
         let spread = if rng.chance(1, 2) && menu.spread {
             span(menu.lasts, rng)
         } else {
             Duration::ZERO
         };
-        out.push((cut.max(end), Fault::Release { portal, spread }));
+        out.push((cut.max(end), Fault::Release { link, spread }));
     } else {
-        out.push((at, Fault::Keep { portal, on: true }));
-        out.push((cut, Fault::Cut { portal, how }));
-        out.push((cut.max(end), Fault::Keep { portal, on: false }));
+        out.push((at, Fault::Keep { link, on: true }));
+        out.push((cut, Fault::Cut { link, how }));
+        out.push((cut.max(end), Fault::Keep { link, on: false }));
     }
 }
 
-fn stall(portal: usize, at: Time, end: Time, rng: &mut Rng, out: &mut Vec<(Time, Fault)>) {
+fn stall(link: Link, at: Time, end: Time, rng: &mut Rng, out: &mut Vec<(Time, Fault)>) {
     let way = rng.below(3);
     out.push((
         at,
         Fault::Hold {
-            portal,
+            link,
             to_target: way != 0,
             to_host: way != 1,
         },
@@ -181,7 +183,7 @@ fn stall(portal: usize, at: Time, end: Time, rng: &mut Rng, out: &mut Vec<(Time,
         out.push((
             end,
             Fault::Cut {
-                portal,
+                link,
                 how: Cut::Gone,
             },
         ));
@@ -189,7 +191,7 @@ fn stall(portal: usize, at: Time, end: Time, rng: &mut Rng, out: &mut Vec<(Time,
     out.push((
         end,
         Fault::Release {
-            portal,
+            link,
             spread: Duration::ZERO,
         },
     ));
@@ -229,6 +231,7 @@ mod tests {
             luns: 1,
             portals: 3,
             spare: 0,
+            connections: vec![1, 3, 2],
             from: Time::ZERO,
             until: Time::from_nanos(5_000_000_000),
         };
@@ -242,5 +245,15 @@ mod tests {
                 .any(|(_, f)| matches!(f, Fault::TargetDown | Fault::Delay { .. }))
         );
         assert!(draw(5).is_sorted_by_key(|(at, _)| *at));
+        let cut = |link| {
+            let is = move |f: &Fault| matches!(f, Fault::Cut { link: l, .. } if *l == link);
+            draw(5).iter().any(|(_, f)| is(f))
+        };
+        for (portal, connections) in [(0, 1), (1, 3), (2, 2)] {
+            for connection in 0..4 {
+                let link = Link { portal, connection };
+                assert_eq!(cut(link), connection < connections, "{link}");
+            }
+        }
     }
 }

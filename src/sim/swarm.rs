@@ -1,10 +1,11 @@
 //! Options drawn from the seed. Each run switches some faults and features off altogether
 //! ("swarm testing"): a run with only cuts goes deeper into cuts than one with everything.
 
-use super::faults::FaultMenu;
+use super::faults::{FaultMenu, Link};
 use super::workload::LoadSpec;
 use crate::base::rng::{Rng, derive};
 use crate::lun::policy::{Policy, PolicySpec, VendorPolicy};
+use crate::path::loss::Fencing;
 use std::time::Duration;
 
 const fn ms(n: u64) -> Duration {
@@ -32,6 +33,9 @@ pub struct IscsiSetup {
     pub max_burst: u32,
     pub max_recv: u32,
     pub chap: bool,
+    /// Connections of each session (MC/S), and the policy among them as `conn_policy=` has it.
+    pub connections: usize,
+    pub conn_policy: u32,
 }
 
 /// All that decides a run besides the seed's own streams.
@@ -75,8 +79,8 @@ pub struct Setup {
     pub active: Duration,
     pub load: LoadSpec,
     pub faults: FaultMenu,
-    /// Test only: losses count as proven at once.
-    pub fence: bool,
+    /// How much of the fence there is.
+    pub fence: Fencing,
 }
 
 impl Setup {
@@ -98,6 +102,8 @@ impl Setup {
                 max_burst: 262_144,
                 max_recv: 65_536,
                 chap: false,
+                connections: 1,
+                conn_policy: 2,
             },
             lookalike: false,
             blocks: 64,
@@ -134,7 +140,7 @@ impl Setup {
                 spread: true,
                 ..FaultMenu::default()
             },
-            fence: true,
+            fence: Fencing::Whole,
         }
     }
 
@@ -201,6 +207,8 @@ impl Setup {
             max_burst: *pick(r, &[65_536, 262_144]),
             max_recv: *pick(r, &[512, 4096, 65_536, 262_144]),
             chap: r.chance(1, 4),
+            connections: *pick(r, &[1, 1, 2, 3]),
+            conn_policy: r.between(1, 6) as u32,
         };
         self.lookalike = self.has(Iscsi) && r.chance(1, 4);
         if self.has(Iscsi) && r.chance(1, 3) {
@@ -211,10 +219,11 @@ impl Setup {
 
     /// Faults such that nothing of a lost session is executed later than the time returned: a hold
     /// ends for all that it held at once, and what arrives then may be kept in the target for as
-    /// long again.
+    /// long again. With several connections a command may wait, received, for one that another of them
+    /// still has under way.
     fn make_assumption_true(&mut self) -> Duration {
         self.faults.spread = false;
-        self.faults.lasts * 2 + self.faults.delay_max * 2 + ms(50)
+        self.faults.lasts * (1 + self.iscsi.connections as u32) + self.faults.delay_max * 2 + ms(50)
     }
 
     /// What a portal speaks.
@@ -226,11 +235,40 @@ impl Setup {
         (0..self.portals + self.spare).any(|p| self.protocol(p) == protocol)
     }
 
+    /// Connections that a session (or links that an association) over a portal has.
+    pub fn connections_of(&self, portal: usize) -> usize {
+        match self.protocol(portal) {
+            Protocol::NvmeTcp => 1,
+            Protocol::Iscsi => self.iscsi.connections,
+        }
+    }
+
+    /// The same for all portals, spare ones included.
+    pub fn connections(&self) -> Vec<usize> {
+        let all = 0..self.portals + self.spare;
+        all.map(|portal| self.connections_of(portal)).collect()
+    }
+
+    /// All links there are.
+    pub fn links(&self) -> Vec<Link> {
+        let of = |portal| {
+            let all = 0..self.connections_of(portal);
+            all.map(move |connection| Link { portal, connection })
+        };
+        (0..self.portals + self.spare).flat_map(of).collect()
+    }
+
     /// The address of a portal.
     pub fn address(&self, portal: usize) -> String {
+        self.address_of(Link::first(portal))
+    }
+
+    /// The address that a link leads to.
+    pub fn address_of(&self, link: Link) -> String {
+        let Link { portal, connection } = link;
         match self.protocol(portal) {
             Protocol::NvmeTcp => format!("sim{portal}:4420"),
-            Protocol::Iscsi => format!("sim{portal}:3260"),
+            Protocol::Iscsi => format!("sim{portal}:{}", 3260 + connection),
         }
     }
 

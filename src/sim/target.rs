@@ -2,7 +2,7 @@
 //! ended and started again; the memory survives.
 
 use super::content::BLOCK;
-use super::faults::Ana;
+use super::faults::{Ana, Link};
 use super::host::CHAP;
 use super::swarm::{Protocol, Setup};
 use crate::base::clock::Time;
@@ -48,6 +48,7 @@ struct Process {
 #[derive(Copy, Clone, Debug)]
 enum Place {
     Nvme(PortalId),
+    /// The first of its connections' places, which follow one another.
     Iscsi(usize),
 }
 
@@ -146,24 +147,31 @@ impl TargetActor {
         self.places.clear();
         let mut iscsi_portals = 0;
         for portal in 0..self.portals {
-            let listener = Listener::pipe(&self.net, &self.setup.address(portal));
+            let listen = |connection| {
+                let link = Link { portal, connection };
+                Listener::pipe(&self.net, &self.setup.address_of(link))
+            };
             self.places.push(match self.setup.protocol(portal) {
                 Protocol::NvmeTcp => Place::Nvme(target.add_portal(PortalConfig {
                     group: portal as u32 + 1,
                     access: ana(self.access[portal]),
                     limits: self.limits.clone(),
-                    ..PortalConfig::new(listener)
+                    ..PortalConfig::new(listen(0))
                 })),
                 Protocol::Iscsi => {
-                    let config = iscsi::PortalConfig {
-                        listener,
-                        target: TARGET.to_owned(),
-                        group: portal as u16 + 1,
-                        access: alua(portal, self.access[portal]),
-                    };
-                    iscsi.add_portal(config).expect("a good name");
-                    iscsi_portals += 1;
-                    Place::Iscsi(iscsi_portals - 1)
+                    // What the connections of a session go to is one portal group.
+                    for connection in 0..self.setup.connections_of(portal) {
+                        let config = iscsi::PortalConfig {
+                            listener: listen(connection),
+                            target: TARGET.to_owned(),
+                            group: portal as u16 + 1,
+                            access: alua(portal, self.access[portal]),
+                        };
+                        iscsi.add_portal(config).expect("a good name");
+                    }
+                    let first = iscsi_portals;
+                    iscsi_portals += self.setup.connections_of(portal);
+                    Place::Iscsi(first)
                 }
             });
         }
@@ -251,17 +259,17 @@ impl TargetActor {
         }
     }
 
-    /// Keeps I/O commands of a portal from being executed.
-    pub fn keep(&mut self, portal: usize, on: bool, now: Time) {
+    /// Keeps I/O commands that come over a link from being executed.
+    pub fn keep(&mut self, link: Link, on: bool, now: Time) {
         if let Some(p) = &mut self.process {
-            match self.places[portal] {
+            match self.places[link.portal] {
                 Place::Nvme(id) => p
                     .target
                     .set_fault(id, Fault::Hold(on), now)
                     .expect("the portal exists"),
-                Place::Iscsi(id) => p
+                Place::Iscsi(first) => p
                     .iscsi
-                    .set_fault(id, Fault::Hold(on), now)
+                    .set_fault(first + link.connection, Fault::Hold(on), now)
                     .expect("the portal exists"),
             }
         }

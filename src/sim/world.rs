@@ -85,6 +85,7 @@ impl World {
             luns: self.setup.luns,
             portals: self.setup.portals,
             spare: self.setup.spare,
+            connections: self.setup.connections(),
             from: self.now,
             until: self.now + self.setup.active,
         };
@@ -135,7 +136,7 @@ impl World {
     pub fn heal(&mut self) {
         self.phase("all faults end");
         self.faults.clear();
-        for fault in heal(self.setup.portals + self.setup.spare) {
+        for fault in heal(self.setup.links()) {
             self.apply(&fault);
         }
     }
@@ -352,35 +353,35 @@ impl World {
         let now = self.now;
         match *fault {
             Fault::Cut {
-                portal,
+                link,
                 how: Cut::Silent,
-            } => self.net.cut_silently(&self.setup.address(portal)),
-            Fault::Cut { portal, how } => {
+            } => self.net.cut_silently(&self.setup.address_of(link)),
+            Fault::Cut { link, how } => {
                 self.net
-                    .cut(&self.setup.address(portal), how == Cut::Late, now)
+                    .cut(&self.setup.address_of(link), how == Cut::Late, now)
             }
             Fault::Hold {
-                portal,
+                link,
                 to_target,
                 to_host,
-            } => self.net.set_link(&self.setup.address(portal), |l| {
+            } => self.net.set_link(&self.setup.address_of(link), |l| {
                 l.hold_to_target = to_target;
                 l.hold_to_host = to_host;
             }),
-            Fault::Release { portal, spread } => {
+            Fault::Release { link, spread } => {
                 let draw = derive(self.setup.seed, self.faults_done);
-                self.net.release(&self.setup.address(portal), now, |nth| {
+                self.net.release(&self.setup.address_of(link), now, |nth| {
                     let most = spread.as_nanos() as u64;
                     Duration::from_nanos(Rng::new(derive(draw, nth as u64)).between(0, most))
                 });
             }
-            Fault::Keep { portal, on } => self.target.keep(portal, on, now),
-            Fault::Delay { portal, delay } => self
+            Fault::Keep { link, on } => self.target.keep(link, on, now),
+            Fault::Delay { link, delay } => self
                 .net
-                .set_link(&self.setup.address(portal), |l| l.delay = delay),
-            Fault::Refuse { portal, on } => self
+                .set_link(&self.setup.address_of(link), |l| l.delay = delay),
+            Fault::Refuse { link, on } => self
                 .net
-                .set_link(&self.setup.address(portal), |l| l.refuse = on),
+                .set_link(&self.setup.address_of(link), |l| l.refuse = on),
             Fault::Access { portal, state } => self.target.set_access(portal, state),
             Fault::TargetDown => self.target.stop(),
             Fault::TargetUp => self.target.start(now),

@@ -4,6 +4,7 @@ use super::args::{SimArgs, Switch};
 use crate::base::clock::{Clock, Time};
 use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
+use crate::path::loss::Fencing;
 use crate::sim::{SimOptions, SimReport, run_seed};
 use serde_json::{Value, json};
 use std::io::{self, Write};
@@ -65,7 +66,10 @@ pub fn run(args: &SimArgs) -> Result<ExitCode, CliError> {
     let start = clock.now();
     let alone = args.seeds == 1;
     let options = SimOptions {
-        fence: args.fence == Switch::On,
+        fence: match args.fence {
+            Switch::On => Fencing::Whole,
+            Switch::Off => Fencing::Off,
+        },
         trace: alone && !args.json,
     };
     let mut totals = Totals::default();

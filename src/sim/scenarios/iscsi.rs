@@ -3,23 +3,24 @@
 
 use super::super::content::Content;
 use super::super::failure::Failure;
-use super::super::faults::{Cut, Fault};
+use super::super::faults::{Cut, Fault, Link};
 use super::super::swarm::{Protocol, Setup};
 use super::super::workload::Ended;
 use super::super::world::World;
 use super::{ms, world};
 use crate::base::error::ErrorKind;
 use crate::base::request::Op;
+use crate::path::loss::Fencing;
 use std::time::Duration;
 
-fn iscsi_world(change: impl FnOnce(&mut Setup)) -> World {
+pub(super) fn iscsi_world(change: impl FnOnce(&mut Setup)) -> World {
     world(|s| {
         s.protocols = vec![Protocol::Iscsi];
         change(s);
     })
 }
 
-fn done(ended: &[Ended]) -> usize {
+pub(super) fn done(ended: &[Ended]) -> usize {
     ended.iter().filter(|e| e.result.is_ok()).count()
 }
 
@@ -31,11 +32,17 @@ fn kinds(ended: &[Ended]) -> Vec<(Op, Option<ErrorKind>)> {
 }
 
 fn refuse(w: &mut World, portal: usize, on: bool) {
-    w.apply(&Fault::Refuse { portal, on });
+    w.apply(&Fault::Refuse {
+        link: Link::first(portal),
+        on,
+    });
 }
 
 fn keep(w: &mut World, portal: usize, on: bool) {
-    w.apply(&Fault::Keep { portal, on });
+    w.apply(&Fault::Keep {
+        link: Link::first(portal),
+        on,
+    });
 }
 
 /// Write 1 is under way on nexus A when A is lost; the target does not hear of the loss, and what is
@@ -52,7 +59,7 @@ fn lost_with_a_write(w: &mut World, late: Duration) -> Result<(), Failure> {
 }
 
 /// Asks for write 2 of the same block, and waits until all that is late has arrived.
-fn written_again(w: &mut World, late: Duration) -> Result<(), Failure> {
+pub(super) fn written_again(w: &mut World, late: Duration) -> Result<(), Failure> {
     w.ask(Op::Write, 0, 1);
     assert_eq!(done(&w.all_ended()?), 1);
     w.pass(late)?;
@@ -89,7 +96,10 @@ fn a_a_login_is_no_proof_before_the_target_has_done_what_it_was_given() -> Resul
         keep(&mut w, 0, true);
         w.ask(Op::Write, 0, 1);
         w.pass(ms(1))?;
-        w.apply(&Fault::Cut { portal: 0, how });
+        w.apply(&Fault::Cut {
+            link: Link::first(0),
+            how,
+        });
         w.ask(Op::Write, 0, 1);
         w.pass(ms(1000))?;
         assert!(w.ended().is_empty(), "{how:?}: the login is not answered");
@@ -229,7 +239,7 @@ fn d_without_any_proof_the_write_fails_as_unknown_and_its_blocks_stay_closed_unt
 #[test]
 fn control_with_the_fence_off_the_old_pdu_lands_on_the_new_data() {
     let story = || -> Result<(), Failure> {
-        let mut w = iscsi_world(|s| s.fence = false);
+        let mut w = iscsi_world(|s| s.fence = Fencing::Off);
         // Not to be saved by the new login, which ends the old session whoever asks for it.
         refuse(&mut w, 0, true);
         lost_with_a_write(&mut w, ms(500))?;
@@ -257,7 +267,7 @@ fn a_unit_with_the_luns_serial_number_and_another_designator_never_joins_it() ->
     for portal in 0..2 {
         refuse(&mut w, portal, true);
         w.apply(&Fault::Cut {
-            portal,
+            link: Link::first(portal),
             how: Cut::Gone,
         });
     }

@@ -2,7 +2,7 @@
 
 use super::super::content::Content;
 use super::super::failure::Failure;
-use super::super::faults::{Cut, Fault};
+use super::super::faults::{Cut, Fault, Link};
 use super::{ms, world};
 use crate::base::error::ErrorKind;
 use crate::base::request::Op;
@@ -24,7 +24,7 @@ fn a_reset_asked_through_a_nexus_that_is_lost_too_is_asked_again_through_another
     w.lose(0);
     w.pass(ms(5))?;
     w.apply(&Fault::Cut {
-        portal: 1,
+        link: Link::first(1),
         how: Cut::Gone,
     });
     let ended = w.all_ended()?;
@@ -37,7 +37,7 @@ fn a_reset_asked_through_a_nexus_that_is_lost_too_is_asked_again_through_another
 fn a_target_that_was_started_anew_proves_the_loss_of_its_former_self() -> Result<(), Failure> {
     let mut w = world(|s| s.kato = ms(0));
     w.apply(&Fault::Keep {
-        portal: 0,
+        link: Link::first(0),
         on: true,
     });
     w.ask(Op::Write, 0, 1);

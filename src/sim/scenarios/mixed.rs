@@ -1,7 +1,7 @@
 //! One LUN over both protocols.
 
 use super::super::failure::Failure;
-use super::super::faults::{Ana, Cut, Fault};
+use super::super::faults::{Ana, Cut, Fault, Link};
 use super::super::swarm::Protocol;
 use super::super::world::World;
 use super::{ms, world};
@@ -48,8 +48,14 @@ fn when_all_paths_of_one_protocol_die_the_other_carries_on_without_an_error() ->
             assert!(carried(&w).iter().all(|n| *n > 10), "{:?}", carried(&w));
             let portals = of(&w, dying);
             for portal in portals.iter().copied() {
-                w.apply(&Fault::Refuse { portal, on: true });
-                w.apply(&Fault::Cut { portal, how });
+                w.apply(&Fault::Refuse {
+                    link: Link::first(portal),
+                    on: true,
+                });
+                w.apply(&Fault::Cut {
+                    link: Link::first(portal),
+                    how,
+                });
             }
             w.pass(ms(100))?;
             let before = carried(&w);

@@ -3,12 +3,13 @@
 mod associations;
 mod iscsi;
 mod losses;
+mod mcs;
 mod mixed;
 mod zombie;
 
 use super::content::{BLOCK, Content, content};
 use super::failure::Failure;
-use super::faults::{Cut, Fault};
+use super::faults::{Cut, Fault, Link};
 use super::host::Host;
 use super::swarm::Setup;
 use super::workload::Ended;
@@ -88,7 +89,7 @@ impl World {
     /// From now on nothing gets through to the target over a portal.
     fn hold(&mut self, portal: usize) {
         self.apply(&Fault::Hold {
-            portal,
+            link: Link::first(portal),
             to_target: true,
             to_host: false,
         });
@@ -96,7 +97,7 @@ impl World {
 
     fn release(&mut self, portal: usize) {
         self.apply(&Fault::Release {
-            portal,
+            link: Link::first(portal),
             spread: ms(0),
         });
     }
@@ -104,7 +105,7 @@ impl World {
     /// The host loses a portal; the target does not hear of it.
     fn lose(&mut self, portal: usize) {
         self.apply(&Fault::Cut {
-            portal,
+            link: Link::first(portal),
             how: Cut::Silent,
         });
     }

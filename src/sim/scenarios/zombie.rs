@@ -8,6 +8,7 @@ use super::super::world::World;
 use super::{ms, world};
 use crate::base::error::ErrorKind;
 use crate::base::request::Op;
+use crate::path::loss::Fencing;
 
 /// Write 1 is under way on nexus A when A is lost; write 2 of the same block is asked for at once.
 fn lost_with_a_write(w: &mut World, blocks: u32) -> Result<(), Failure> {
@@ -165,7 +166,7 @@ fn d_a_caller_that_overwrites_its_buffer_on_completion_never_reaches_the_lun_wit
 #[test]
 fn control_with_the_fence_off_the_old_pdu_lands_on_the_new_data() {
     let story = || -> Result<(), Failure> {
-        let mut w = world(|s| s.fence = false);
+        let mut w = world(|s| s.fence = Fencing::Off);
         lost_with_a_write(&mut w, 1)?;
         assert_eq!(done(&w.all_ended()?), 1);
         w.ask(Op::Write, 0, 1);

@@ -14,6 +14,7 @@ use crate::lun::policy::PolicySpec;
 use crate::path::dialer::Dialer;
 use crate::path::iscsi_session::{ConnectionSetting, SessionStatus};
 use crate::path::iscsi_url::ConnectionSpec;
+use crate::path::loss::Fencing;
 use crate::path::nvme_link::HostIdentity;
 use crate::path::url::PathSpec;
 use crate::proto::iscsi::initiator::{ConnectionPolicy, MemberState};
@@ -509,7 +510,7 @@ fn storm(seed: u64, fence: bool) -> Vec<String> {
     let mut p = Pair::new(n, &format!("&conn_policy={policy}"));
     p.ports.lazy = Some(Rng::new(seed ^ 1));
     if !fence {
-        p.plane.paths.switch_fence_off();
+        p.plane.paths.set_fencing(Fencing::Off);
     }
     let mut unstick = Time::NEVER;
     for _ in 0..6000 {
