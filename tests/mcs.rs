@@ -55,6 +55,8 @@ struct State {
     open: Mutex<Vec<TcpStream>>,
     bytes: AtomicU64,
     connections: AtomicU64,
+    /// What connects is turned away.
+    closed: AtomicBool,
     over: AtomicBool,
 }
 
@@ -69,6 +71,9 @@ impl Hop {
                 let Ok(near) = near else { break };
                 if shared.over.load(Ordering::Relaxed) {
                     break;
+                }
+                if shared.closed.load(Ordering::SeqCst) {
+                    continue;
                 }
                 let Ok(far) = TcpStream::connect(to) else {
                     continue;
@@ -103,10 +108,25 @@ impl Hop {
         }
     }
 
-    fn await_bytes(&self) {
-        let before = self.bytes();
-        until(|| self.bytes() > before + 1_000_000);
+    fn close(&self, closed: bool) {
+        self.state.closed.store(closed, Ordering::SeqCst);
     }
+
+    /// Ends what goes over it, and waits until something goes over it again.
+    fn kill(&self) {
+        let made = self.connections();
+        self.cut();
+        until(|| self.connections() > made);
+    }
+}
+
+/// Waits until every hop carries commands: far more than a login and its questions have.
+fn await_bytes(hops: &[Hop]) {
+    let before: Vec<u64> = hops.iter().map(Hop::bytes).collect();
+    until(|| {
+        let mut all = hops.iter().zip(&before);
+        all.all(|(hop, before)| hop.bytes() > before + 1_000_000)
+    });
 }
 
 impl Drop for Hop {
@@ -137,8 +157,9 @@ fn until(mut happened: impl FnMut() -> bool) {
     }
 }
 
-#[test]
-fn a_session_over_two_portals_outlives_each_of_its_connections() {
+/// Verified I/O over one session with two connections, while `meddle` has the hops on the way; the
+/// report.
+fn session_under_load(meddle: impl FnOnce(&[Hop])) -> Value {
     let listen = format!("iscsi://127.0.0.1:0/{IQN}/0");
     let args = ["target", "--backing", "mem:8M", "--listen"];
     let args = [&args[..], &[&listen, "--listen", &listen]].concat();
@@ -176,19 +197,39 @@ fn a_session_over_two_portals_outlives_each_of_its_connections() {
         &url,
     ];
     let bench = Running::start(&[&args[..], &more].concat());
-    for _ in 0..4 {
-        for hop in &hops {
-            hop.await_bytes();
-            let made = hop.connections();
-            hop.cut();
-            until(|| hop.connections() > made);
-        }
-    }
-    hops.iter().for_each(Hop::await_bytes);
-
+    meddle(&hops);
+    await_bytes(&hops);
     let out = bench.interrupt();
     assert_eq!(out.status.code(), Some(130), "{out:?}");
     let v: Value = serde_json::from_slice(&out.stdout).expect("a report");
     assert_eq!((&v["errors"], &v["miscompares"]), (&json!(0), &json!(0)));
     assert!(v["checked"].as_u64() > Some(0), "{v}");
+    v
+}
+
+#[test]
+fn a_session_over_two_portals_outlives_each_of_its_connections() {
+    let v = session_under_load(|hops| {
+        for _ in 0..4 {
+            for hop in hops {
+                // Before one is cut the other one, cut before, is back and carries commands.
+                await_bytes(hops);
+                hop.kill();
+            }
+        }
+    });
+    assert_eq!(v["paths"][0]["reconnects"], 0, "the session went on: {v}");
+}
+
+/// What the test above looks at does tell when a session is lost.
+#[test]
+fn without_any_of_its_connections_a_session_is_lost_and_made_again() {
+    let v = session_under_load(|hops| {
+        await_bytes(hops);
+        // None comes back before all are gone.
+        hops.iter().for_each(|hop| hop.close(true));
+        hops.iter().for_each(Hop::cut);
+        hops.iter().for_each(|hop| hop.close(false));
+    });
+    assert!(v["paths"][0]["reconnects"].as_u64() > Some(0), "{v}");
 }

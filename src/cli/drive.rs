@@ -141,6 +141,7 @@ impl Engine {
                     ios: slot.stats.ios,
                     bytes: slot.stats.bytes,
                     errors: slot.stats.errors,
+                    reconnects: a.counters.logins.saturating_sub(1),
                     latency_ns: LatencyNs::of(&slot.stats.latency),
                 }
             })

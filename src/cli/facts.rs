@@ -82,6 +82,7 @@ fn path(a: &PathStatus, b: &PathStatus) -> PathReport {
         ios: b.stats.ios - a.stats.ios,
         bytes: b.stats.bytes - a.stats.bytes,
         errors: b.stats.errors - a.stats.errors,
+        reconnects: b.logins - a.logins,
         latency_ns: LatencyNs::of(&difference(&b.stats.latency, &a.stats.latency)),
     }
 }

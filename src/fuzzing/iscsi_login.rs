@@ -10,6 +10,7 @@ use crate::proto::iscsi::login::{
 };
 use crate::proto::iscsi::pdu::{BHS_LEN, Header, NO_TAG, Repr, TargetSn, TextResponse, pad};
 use crate::proto::iscsi::send_targets::SendTargets;
+use crate::proto::iscsi::serial::CmdWindow;
 use crate::proto::iscsi::text;
 
 const ISID: [u8; 6] = [0x80, 0, 0, 0, 0, 1];
@@ -56,14 +57,18 @@ pub(super) fn run_text(bytes: &[u8]) {
 }
 
 #[derive(Debug)]
-struct Shelf(Access);
+struct Shelf {
+    access: Access,
+    /// Of the session that further connections may join.
+    window: Option<CmdWindow>,
+}
 
 impl Directory for Shelf {
     fn access(&self, target: Option<&str>, initiator: &str) -> Result<Access, LoginStatus> {
         assert!(!initiator.is_empty());
         match target {
             Some(t) if t != TARGET => Err(LoginStatus::NotFound),
-            _ => Ok(self.0.clone()),
+            _ => Ok(self.access.clone()),
         }
     }
 
@@ -72,10 +77,14 @@ impl Directory for Shelf {
     }
 
     fn open(&mut self, request: &SessionRequest) -> Result<Opened, LoginStatus> {
-        match request.tsih {
-            0 => Ok(Opened {
+        match (request.tsih, self.window) {
+            (0, _) => Ok(Opened {
                 tsih: 1,
                 window: None,
+            }),
+            (1, Some(window)) => Ok(Opened {
+                tsih: 1,
+                window: Some(window),
             }),
             _ => Err(LoginStatus::SessionDoesNotExist),
         }
@@ -84,11 +93,22 @@ impl Directory for Shelf {
 
 /// A target that lets in whoever proves to be who he says, or anybody.
 pub(super) fn shelf(chap: bool) -> impl Directory {
-    Shelf(Access {
-        alias: None,
-        chap: if chap { vec![credentials("i")] } else { vec![] },
-        ours: chap.then(|| credentials("t")),
-    })
+    Shelf {
+        access: Access {
+            alias: None,
+            chap: if chap { vec![credentials("i")] } else { vec![] },
+            ours: chap.then(|| credentials("t")),
+        },
+        window: None,
+    }
+}
+
+/// A target with a session that further connections may join.
+pub(super) fn shelf_with_session(window: CmdWindow) -> impl Directory {
+    Shelf {
+        access: Access::default(),
+        window: Some(window),
+    }
 }
 
 fn credentials(name: &str) -> Credentials {
@@ -269,11 +289,14 @@ pub(super) fn send_targets_seeds() -> Vec<Vec<u8>> {
 fn recorded(chap: bool) -> (Vec<u8>, Vec<u8>) {
     let (mut i, mut request) = InitiatorLogin::start(config(chap), [4; 32]);
     let mut t = TargetLogin::new(TargetConfig::default(), [3; 32]);
-    let mut shelf = Shelf(Access {
-        alias: Some("alias".to_owned()),
-        chap: if chap { vec![credentials("i")] } else { vec![] },
-        ours: chap.then(|| credentials("t")),
-    });
+    let mut shelf = Shelf {
+        access: Access {
+            alias: Some("alias".to_owned()),
+            chap: if chap { vec![credentials("i")] } else { vec![] },
+            ours: chap.then(|| credentials("t")),
+        },
+        window: None,
+    };
     let (mut requests, mut answers) = (vec![u8::from(chap)], vec![u8::from(chap)]);
     loop {
         requests.extend_from_slice(&request);

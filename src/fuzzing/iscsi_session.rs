@@ -3,7 +3,7 @@
 
 use super::Input;
 use super::input::noise;
-use super::iscsi_login::shelf;
+use super::iscsi_login::shelf_with_session;
 use super::scsi::{unit, view};
 use super::wire::{feed, pull_all, put_iscsi};
 use crate::base::clock::Time;
@@ -13,11 +13,16 @@ use crate::path::access::AccessState;
 use crate::proto::iscsi::initiator::{Session, SessionConfig, SessionEvent};
 use crate::proto::iscsi::login::{DigestOffer, Offer, Step, TargetConfig, TargetLogin};
 use crate::proto::iscsi::pdu::{
-    Async, AsyncEvent, BHS_LEN, DataIn, Digests, Header, LogoutResponse, NO_TAG, NopIn, R2t,
-    Reject, Repr, Residual, ScsiCommand, ScsiResponse, TargetSn, TaskResponse,
+    Async, AsyncEvent, BHS_LEN, DataIn, Digests, Header, LogoutReason, LogoutResponse, NO_TAG,
+    NopIn, R2t, Reject, Repr, Residual, ScsiCommand, ScsiResponse, TargetSn, TaskFunction,
+    TaskResponse,
 };
+use crate::proto::iscsi::serial::CmdWindow;
 use crate::proto::scsi::{Command, Key, Sense, asc};
 use crate::sys::iobuf::IoBuf;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 const OPERATIONS: usize = 600;
@@ -34,25 +39,59 @@ struct Task {
     awaited: bool,
 }
 
-/// The target's side, as far as it has to know what it breaks.
+/// The command numbers of a session, whichever connections they came by.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    exp_cmd_sn: u32,
+    /// Numbers that have come before their turn.
+    early: BTreeSet<u32>,
+    /// A number counts as received when the abort of its command is.
+    pub(super) abort_plugs: bool,
+    /// CIDs whose logout was asked for on another connection.
+    pub(super) logouts: Vec<u16>,
+}
+
+impl Order {
+    fn take(&mut self, cmd_sn: u32) {
+        self.early.insert(cmd_sn);
+        while self.early.remove(&self.exp_cmd_sn) {
+            self.exp_cmd_sn = self.exp_cmd_sn.wrapping_add(1);
+        }
+    }
+
+    fn window(&self) -> CmdWindow {
+        CmdWindow {
+            exp_cmd_sn: self.exp_cmd_sn,
+            max_cmd_sn: self.exp_cmd_sn.wrapping_add(31),
+        }
+    }
+}
+
+/// The target's side of one connection, as far as it has to know what it breaks.
 #[derive(Debug)]
-struct Peer {
+pub(super) struct Peer {
     login: Option<TargetLogin>,
     digests: Digests,
     max_burst: u32,
     unit: LogicalUnit,
     view: View<'static>,
     stat_sn: u32,
-    exp_cmd_sn: u32,
+    order: Rc<RefCell<Order>>,
+    cid: u16,
     inbox: Vec<u8>,
-    out: Vec<u8>,
+    pub(super) out: Vec<u8>,
     tasks: Vec<Task>,
     /// Tags of pings, logouts and task management requests, and which of these they are.
     others: Vec<(u32, u8)>,
 }
 
 impl Peer {
-    fn new(digests: bool, depth: u32) -> Self {
+    pub(super) fn new(
+        digests: bool,
+        connections: u16,
+        cid: u16,
+        order: Rc<RefCell<Order>>,
+    ) -> Self {
         let digest = if digests {
             DigestOffer::PreferCrc32c
         } else {
@@ -63,9 +102,10 @@ impl Peer {
                 header_digest: digest,
                 data_digest: digest,
                 max_recv: 8192,
+                max_connections: connections,
                 ..Offer::default()
             },
-            depth,
+            depth: 32,
             ..TargetConfig::default()
         };
         Self {
@@ -75,7 +115,8 @@ impl Peer {
             unit: unit(),
             view: view(AccessState::Optimized),
             stat_sn: 0,
-            exp_cmd_sn: 0,
+            order,
+            cid,
             inbox: Vec::new(),
             out: Vec::new(),
             tasks: Vec::new(),
@@ -86,10 +127,11 @@ impl Peer {
     fn sn(&mut self, take: bool) -> TargetSn {
         let stat_sn = self.stat_sn;
         self.stat_sn = stat_sn.wrapping_add(u32::from(take));
+        let window = self.order.borrow().window();
         TargetSn {
             stat_sn,
-            exp_cmd_sn: self.exp_cmd_sn,
-            max_cmd_sn: self.exp_cmd_sn.wrapping_add(31),
+            exp_cmd_sn: window.exp_cmd_sn,
+            max_cmd_sn: window.max_cmd_sn,
         }
     }
 
@@ -98,7 +140,7 @@ impl Peer {
     }
 
     /// Takes in what the initiator has sent, which is right.
-    fn absorb(&mut self, bytes: &[u8]) {
+    pub(super) fn absorb(&mut self, bytes: &[u8]) {
         self.inbox.extend_from_slice(bytes);
         loop {
             let Some(bhs) = self.inbox.first_chunk::<BHS_LEN>().copied() else {
@@ -124,12 +166,13 @@ impl Peer {
         match Repr::parse(bhs).expect("an initiator sends what is right") {
             Repr::LoginRequest(_) => {
                 let Some(login) = &mut self.login else { return };
-                match login.receive(bhs, data, &mut shelf(false)) {
+                let mut shelf = shelf_with_session(self.order.borrow().window());
+                match login.receive(bhs, data, &mut shelf) {
                     Step::Send(pdu) => self.out.extend_from_slice(&pdu),
                     Step::Done { last, negotiated } => {
                         self.out.extend_from_slice(&last.unwrap_or_default());
                         self.stat_sn = negotiated.stat_sn;
-                        self.exp_cmd_sn = negotiated.window.exp_cmd_sn;
+                        self.order.borrow_mut().exp_cmd_sn = negotiated.window.exp_cmd_sn;
                         self.digests = negotiated.params.digests;
                         self.max_burst = negotiated.params.max_burst;
                         self.login = None;
@@ -140,7 +183,7 @@ impl Peer {
             }
             Repr::ScsiCommand(cmd) => {
                 if !cmd.immediate {
-                    self.exp_cmd_sn = cmd.sn.cmd_sn.wrapping_add(1);
+                    self.order.borrow_mut().take(cmd.sn.cmd_sn);
                 }
                 self.tasks.push(Task {
                     cmd,
@@ -155,9 +198,27 @@ impl Peer {
                     t.awaited &= !d.is_final;
                 }
             }
-            Repr::NopOut(n) if n.itt != NO_TAG => self.others.push((n.itt, 0)),
-            Repr::LogoutRequest(l) => self.others.push((l.itt, 1)),
-            Repr::TaskRequest(t) => self.others.push((t.itt, 2)),
+            Repr::NopOut(n) => {
+                if !n.immediate {
+                    self.order.borrow_mut().take(n.sn.cmd_sn);
+                }
+                if n.itt != NO_TAG {
+                    self.others.push((n.itt, 0));
+                }
+            }
+            Repr::LogoutRequest(l) => {
+                if l.reason == LogoutReason::CloseConnection && l.cid != self.cid {
+                    self.order.borrow_mut().logouts.push(l.cid);
+                }
+                self.others.push((l.itt, 1));
+            }
+            Repr::TaskRequest(t) => {
+                let mut order = self.order.borrow_mut();
+                if order.abort_plugs && t.function == TaskFunction::AbortTask as u8 {
+                    order.take(t.ref_cmd_sn);
+                }
+                self.others.push((t.itt, 2));
+            }
             _ => {}
         }
     }
@@ -200,7 +261,7 @@ impl Peer {
     }
 
     /// Answers everything as it should be.
-    fn honest(&mut self) {
+    pub(super) fn honest(&mut self) {
         for (itt, what) in std::mem::take(&mut self.others) {
             self.other(itt, what);
         }
@@ -290,7 +351,7 @@ impl Peer {
     }
 
     /// Answers as the input says: fields that are nearly right.
-    fn wrong(&mut self, input: &mut Input<'_>) {
+    pub(super) fn wrong(&mut self, input: &mut Input<'_>) {
         let what = input.byte();
         let which = usize::from(input.byte()) % self.tasks.len().max(1);
         let (itt, expected, data_sn) = match self.tasks.get_mut(which) {
@@ -380,7 +441,7 @@ impl Peer {
     }
 }
 
-fn request(n: u8, number: u64) -> Token {
+pub(super) fn request(n: u8, number: u64) -> Token {
     let mut t = Request::new();
     t.op = [
         Op::Read,
@@ -426,7 +487,7 @@ pub(super) fn run(bytes: &[u8]) {
             [0x80, 0, 0, 0, 0, 1],
         )
     });
-    let mut peer = Peer::new(choice & 1 != 0, 32);
+    let mut peer = Peer::new(choice & 1 != 0, 1, 0, Rc::default());
     session.connected(now);
     if choice & 8 == 0 {
         // Else what is wrong begins with the login.

@@ -11,6 +11,7 @@ mod controller_queue;
 mod host_queue;
 mod input;
 mod iscsi_login;
+mod iscsi_mcs;
 mod iscsi_pdu;
 mod iscsi_session;
 mod iscsi_target;
@@ -147,6 +148,11 @@ pub const TARGETS: &[Target] = &[
         name: "iscsi_session",
         run: iscsi_session::run,
         seeds: iscsi_session::seeds,
+    },
+    Target {
+        name: "iscsi_mcs",
+        run: iscsi_mcs::run,
+        seeds: iscsi_mcs::seeds,
     },
     Target {
         name: "iscsi_target_conn",

@@ -12,6 +12,17 @@ pub fn latency_histogram() -> Histogram<u32> {
     Histogram::new_with_bounds(1, LATENCY_MAX_NS, 2).expect("constant bounds are valid")
 }
 
+/// Times from an access change that let a path carry I/O to the end of the first I/O.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Default)]
+pub struct FirstIo {
+    /// How often that was.
+    pub count: u64,
+    /// All of them together, in nanoseconds.
+    pub sum_ns: u64,
+    /// The longest of them, in nanoseconds.
+    pub longest_ns: u64,
+}
+
 /// What one path of one LUN has carried on this reactor.
 #[derive(Clone, Debug)]
 pub struct PathStats {
@@ -27,9 +38,7 @@ pub struct PathStats {
     pub lost: u64,
     /// From dispatch to completion.
     pub latency: Histogram<u32>,
-    /// From an access change that let it carry I/O to the end of the first I/O: how often, in all,
-    /// and the longest.
-    pub first_io: (u64, u64, u64),
+    pub first_io: FirstIo,
 }
 
 impl Default for PathStats {
@@ -44,7 +53,7 @@ impl Default for PathStats {
             errors: 0,
             lost: 0,
             latency: latency_histogram(),
-            first_io: (0, 0, 0),
+            first_io: FirstIo::default(),
         }
     }
 }
@@ -52,8 +61,10 @@ impl Default for PathStats {
 impl PathStats {
     /// The first I/O since an access change has ended.
     pub fn record_first_io(&mut self, nanos: u64) {
-        let (count, sum, max) = self.first_io;
-        self.first_io = (count + 1, sum.saturating_add(nanos), max.max(nanos));
+        let f = &mut self.first_io;
+        f.count += 1;
+        f.sum_ns = f.sum_ns.saturating_add(nanos);
+        f.longest_ns = f.longest_ns.max(nanos);
     }
 
     /// Adds what another path has carried.
@@ -68,10 +79,10 @@ impl PathStats {
         self.lost += other.lost;
         // All are made with the same bounds.
         let _ = self.latency.add(&other.latency);
-        let (count, sum, longest) = other.first_io;
-        self.first_io.0 += count;
-        self.first_io.1 = self.first_io.1.saturating_add(sum);
-        self.first_io.2 = self.first_io.2.max(longest);
+        let (f, o) = (&mut self.first_io, &other.first_io);
+        f.count += o.count;
+        f.sum_ns = f.sum_ns.saturating_add(o.sum_ns);
+        f.longest_ns = f.longest_ns.max(o.longest_ns);
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use super::access::AccessState;
 use super::dialer::Dialer;
-use super::iscsi_link::{IscsiLink, SessionName};
+use super::iscsi_link::{IscsiLink, SessionName, isid};
 use super::iscsi_session::{
     ConnectionSetting, ConnectionStatus, MemberState, SessionError, SessionStatus,
 };
@@ -452,8 +452,8 @@ impl Association {
         }
     }
 
-    /// The iSCSI session, where there is one.
-    pub fn session(&self) -> Option<SessionStatus> {
+    /// The iSCSI session, where there is one; `reactor` is the one that it belongs to.
+    pub fn session(&self, reactor: usize) -> Option<SessionStatus> {
         match &self.link {
             Link::Iscsi(link) => Some(SessionStatus {
                 nexus: self.nexus.id,
@@ -461,12 +461,12 @@ impl Association {
             }),
             // One that is on its way out does not come back.
             _ if self.is_ending() => None,
-            _ => self.session_to_be(),
+            _ => self.session_to_be(reactor),
         }
     }
 
-    /// The session of a nexus that is down: as it is configured, without a connection.
-    fn session_to_be(&self) -> Option<SessionStatus> {
+    /// The session of a nexus that is down: as it is configured and will log in, without a connection.
+    fn session_to_be(&self, reactor: usize) -> Option<SessionStatus> {
         let NexusSpec::Iscsi(spec) = &self.nexus.spec else {
             return None;
         };
@@ -484,7 +484,7 @@ impl Association {
         Some(SessionStatus {
             nexus: self.nexus.id,
             target_name: spec.target_name.clone(),
-            isid: [0; 6],
+            isid: isid(self.nexus.id, reactor),
             tsih: 0,
             policy: spec.policy,
             max_connections: 1,

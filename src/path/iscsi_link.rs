@@ -523,7 +523,8 @@ impl IscsiLink {
         Ok(ix as u16)
     }
 
-    /// Takes a connection out, in order; its portal and end of ours.
+    /// Takes a connection out of the session for good: it carries what it has to its end, then it is
+    /// logged out and closed. One that is not up goes at once.
     ///
     /// # Errors
     /// There is none of that CID, or no other that is up.

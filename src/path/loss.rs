@@ -12,6 +12,7 @@
 //!   group was answered: the target ends all tasks of the old session before (RFC 7143, 6.3.5);
 //! - iSCSI, where one connection of a session is lost and others are not: its CID was logged out on
 //!   another connection, which ends its tasks (RFC 7143, 11.14);
+//! - LUN RESET is none: it says nothing of what is still under way (`docs/fence.md`);
 //! - iSCSI has no bound of its own. Where no proof comes, a configured time is *assumed* to be
 //!   enough (`fence_assume`), and is called that wherever it is shown.
 

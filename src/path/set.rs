@@ -220,7 +220,7 @@ impl PathSet {
     pub fn sessions(&self) -> Vec<SessionStatus> {
         self.associations
             .iter()
-            .filter_map(Association::session)
+            .filter_map(|a| a.session(self.host.reactor))
             .collect()
     }
 

@@ -42,6 +42,10 @@ pub struct DiscoverArgs {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     pub timeout: Duration,
 
+    /// How long all of it may take
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
+    pub deadline: Duration,
+
     /// Do not log in to the targets for their LUNs
     #[arg(long)]
     pub no_luns: bool,

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::base::clock::Clock;
+use super::patience::Patience;
 use crate::path::dialer::Dialer;
 use crate::path::iscsi_link::IscsiLink;
 use crate::path::iscsi_url::Secret;
@@ -32,8 +32,7 @@ pub struct Asker {
     pub chap: Option<Secret>,
     /// Its sessions take nobody's place: the ISID comes from this.
     pub random: u64,
-    /// Silence after which a portal is given up on.
-    pub timeout: Duration,
+    pub patience: Patience,
 }
 
 /// Logs in to each portal group of a target, by the first of its portals that takes the login.
@@ -76,8 +75,9 @@ fn units(target: &str, place: &str, asker: &Asker) -> Result<Vec<Unit>, String> 
     };
     spec.chap.clone_from(&asker.chap);
     let at = |what: String| format!("{place}: {what}");
-    let clock = Clock::monotonic();
-    let mut now = clock.now();
+    let patience = &asker.patience;
+    patience.next().map_err(at)?;
+    let mut now = patience.now();
     let dialer = Dialer::Tcp;
     let seed = (asker.random, 1);
     let mut link = IscsiLink::start(&spec, asker.random, &asker.host, seed, &dialer, now)
@@ -87,7 +87,7 @@ fn units(target: &str, place: &str, asker: &Asker) -> Result<Vec<Unit>, String> 
     let mut found = None;
     let mut over = false;
     loop {
-        now = clock.now();
+        now = patience.now();
         let worked = link.flush(now, &mut news) | link.pump(&dialer, now, &mut done, &mut news);
         for item in news.drain(..) {
             match (item, &found) {
@@ -105,15 +105,9 @@ fn units(target: &str, place: &str, asker: &Asker) -> Result<Vec<Unit>, String> 
         if worked {
             heard = now;
         }
-        if over || now >= heard + asker.timeout {
+        if over || now >= heard + patience.answer || patience.is_over() {
             link.tear_down(&mut done, drop);
-            let silence = || {
-                at(format!(
-                    "no answer within {} s",
-                    asker.timeout.as_secs_f64()
-                ))
-            };
-            return found.ok_or_else(silence);
+            return found.ok_or_else(|| at(patience.why()));
         }
         if !worked {
             std::thread::sleep(LOOK);

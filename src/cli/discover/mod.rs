@@ -3,4 +3,5 @@
 pub mod args;
 pub mod ask;
 pub mod luns;
+pub mod patience;
 pub mod run;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::args::DiscoverArgs;
 use super::ask;
 use super::luns::{self, Asker, Group};
+use super::patience::Patience;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::json;
 use crate::cli::units;
@@ -31,7 +32,8 @@ pub fn run(args: &DiscoverArgs) -> Result<ExitCode, CliError> {
     let mut config = InitiatorConfig::new(&args.initiator_name, None, isid);
     config.chap = args.url.credentials();
     let portal = &args.url.portal;
-    let found = ask::targets(portal, &config, entropy, args.timeout).map_err(|e| {
+    let patience = Patience::new(args.timeout, args.deadline);
+    let found = ask::targets(portal, &config, entropy, &patience).map_err(|e| {
         CliError::new("cannot discover the targets of the portal")
             .tried(format!("SendTargets=All at {}", portal.value()))
             .got(e)
@@ -46,7 +48,7 @@ pub fn run(args: &DiscoverArgs) -> Result<ExitCode, CliError> {
         },
         chap: args.url.chap.clone(),
         random: u64::from_be_bytes(random[8..16].try_into().unwrap_or_default()),
-        timeout: args.timeout,
+        patience,
     };
     let found: Vec<Found> = found
         .into_iter()

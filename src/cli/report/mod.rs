@@ -91,6 +91,9 @@ pub struct PathReport {
     pub ios: u64,
     pub bytes: u64,
     pub errors: u64,
+    /// Times that its nexus was lost as a whole and logged in to again. A session that lost one of
+    /// several connections is not lost.
+    pub reconnects: u64,
     pub latency_ns: LatencyNs,
 }
 

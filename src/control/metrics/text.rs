@@ -2,7 +2,7 @@
 
 use crate::control::registry::answer::DaemonAnswer;
 use crate::lun::plane::{Overview, PathOverview, target_name};
-use crate::lun::stats::PathStats;
+use crate::lun::stats::{FirstIo, PathStats};
 use crate::lun::status::LunStatus;
 use crate::path::access::AccessState;
 use crate::path::state::State;
@@ -266,11 +266,12 @@ fn one_lun(page: &mut Page, reactor: usize, o: &Overview, status: &LunStatus) {
             p.logins.saturating_sub(1),
         );
         let stats = status.paths.iter().find(|s| s.nexus_id == p.nexus_id);
-        let (count, sum, longest) = stats.map_or((0, 0, 0), |s| s.stats.first_io);
+        let first_io = stats.map_or_else(FirstIo::default, |s| s.stats.first_io);
         let name = "umpio_path_access_to_io_seconds";
         let sample = format!(
-            "{name}_count{{{l}}} {count}\n{name}_sum{{{l}}} {}\n",
-            sum as f64 / 1e9
+            "{name}_count{{{l}}} {}\n{name}_sum{{{l}}} {}\n",
+            first_io.count,
+            first_io.sum_ns as f64 / 1e9
         );
         page.put(
             name,
@@ -279,7 +280,7 @@ fn one_lun(page: &mut Page, reactor: usize, o: &Overview, status: &LunStatus) {
             &sample,
         );
         let name = "umpio_path_access_to_io_longest_seconds";
-        let sample = format!("{name}{{{l}}} {}\n", longest as f64 / 1e9);
+        let sample = format!("{name}{{{l}}} {}\n", first_io.longest_ns as f64 / 1e9);
         page.put(name, "gauge", "The longest of these.", &sample);
         page.counter(
             "umpio_path_losses",

@@ -37,6 +37,29 @@ fn a_lun_reset_ends_every_sessions_commands_before_it_is_answered() {
     }
 }
 
+/// Why a fence does not open on a LUN RESET: it ends what the target has received, and says nothing of
+/// what a lost connection still has under way. The unit attention that it leaves stops one command.
+#[test]
+fn what_comes_after_a_lun_reset_is_carried_out_whichever_session_it_comes_from() {
+    let mut w = World::new();
+    let [a, b] = [w.login("a", 1), w.login("b", 2)];
+    let reset = w.task(b, TaskFunction::LogicalUnitReset, 0xffff_ffff);
+    w.run(5);
+    assert_eq!(result(&w, b, reset), COMPLETE);
+    assert_eq!(w.ready(b).check(), (Key::UnitAttention, asc::DEVICE_RESET));
+    for lba in [3, 4] {
+        w.write(b, lba, 1, 2).good();
+    }
+    // Two writes of the other session, which were under way all the time.
+    let late = [3, 4].map(|lba| w.send(a, &write_cdb(lba, 1), 0, &[1; 512]));
+    w.run(5);
+    let answers = late.map(|itt| w.answer(a, itt).expect("answered"));
+    assert_eq!(answers[0].check(), (Key::UnitAttention, asc::DEVICE_RESET));
+    answers[1].good();
+    assert_eq!(w.read(b, 3, 1).data, [2; 512], "the first was stopped");
+    assert_eq!(w.read(b, 4, 1).data, [1; 512], "a ghost");
+}
+
 #[test]
 fn clear_task_set_tells_the_others_and_abort_task_set_leaves_them_alone() {
     let (mut w, [a, b], writes) = two_stuck();

@@ -408,7 +408,7 @@ impl Session {
 
     fn event(&mut self, ix: usize, event: Event, now: Time) {
         match event {
-            Event::Login(pdu) => self.login_answered(ix, &pdu, now),
+            Event::Login(pdu) => self.login_answered(ix, &pdu),
             Event::Command {
                 completion, data, ..
             } => self.step_answered(&completion, &data, now),
@@ -473,7 +473,7 @@ impl Session {
         }
     }
 
-    fn login_answered(&mut self, ix: usize, pdu: &[u8], now: Time) {
+    fn login_answered(&mut self, ix: usize, pdu: &[u8]) {
         let m = &mut self.members[ix];
         let Some(login) = &mut m.login else {
             return;
@@ -523,7 +523,6 @@ impl Session {
         } else {
             self.events.push_back(SessionEvent::ConnectionUp { ix });
         }
-        let _ = now;
     }
 
     /// When `poll` has something to do even if nothing arrives.
