@@ -112,7 +112,9 @@ fn reason_of(failure: &SessionFailure, was_up: bool) -> DownReason {
     match failure {
         SessionFailure::NopTimeout { .. } => DownReason::KeepAliveExpired,
         SessionFailure::Connection(_) => DownReason::Protocol(text),
-        SessionFailure::TargetEnds { .. } => DownReason::TargetEnds(text),
+        SessionFailure::TargetEnds { .. } | SessionFailure::Cleared { .. } => {
+            DownReason::TargetEnds(text)
+        }
         _ if was_up => DownReason::Protocol(text),
         _ => DownReason::Login(text),
     }

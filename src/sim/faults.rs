@@ -110,6 +110,11 @@ pub enum Fault {
         portal: usize,
         state: Ana,
     },
+    /// An initiator that is none of the hosts resets a LUN over iSCSI: commands of all sessions end
+    /// without an answer.
+    ResetUnit {
+        lun: usize,
+    },
     /// The target's process ends: connections, controllers and commands are gone.
     TargetDown,
     TargetUp,
@@ -160,6 +165,7 @@ impl fmt::Display for Fault {
             Self::Refuse { link, on: true } => write!(f, "{link} refuses connections"),
             Self::Refuse { link, on: false } => write!(f, "{link} takes connections"),
             Self::Access { portal, state } => write!(f, "access over sim{portal}: {state:?}"),
+            Self::ResetUnit { lun } => write!(f, "another initiator resets lun{lun}"),
             Self::TargetDown => f.write_str("target down"),
             Self::TargetUp => f.write_str("target up"),
             Self::Policy { host, lun, spec } => write!(f, "host{host} lun{lun}: policy {spec}"),
@@ -183,6 +189,8 @@ pub struct FaultMenu {
     pub restart: u32,
     pub policy: u32,
     pub add_path: u32,
+    /// A LUN reset by somebody else.
+    pub reset: u32,
     /// Pause between two faults at most.
     pub gap: Duration,
     /// How long a fault lasts at most.

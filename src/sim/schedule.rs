@@ -33,6 +33,7 @@ pub fn schedule(menu: &FaultMenu, stage: &Stage, rng: &mut Rng) -> Vec<(Time, Fa
         menu.restart,
         menu.policy,
         menu.add_path,
+        menu.reset,
     ];
     let total: u32 = weights.iter().sum();
     let mut out = Vec::new();
@@ -102,6 +103,10 @@ pub fn schedule(menu: &FaultMenu, stage: &Stage, rng: &mut Rng) -> Vec<(Time, Fa
                 out.push((end, Fault::TargetUp));
             }
             7 => out.push((at, policy(stage, rng))),
+            9 => {
+                let lun = rng.below(stage.luns as u64) as usize;
+                out.push((at, Fault::ResetUnit { lun }));
+            }
             _ => {
                 let host = rng.below(stage.hosts as u64) as usize;
                 if let Some(portal) = spare[host].next() {

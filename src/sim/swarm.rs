@@ -210,6 +210,9 @@ impl Setup {
             connections: *pick(r, &[1, 1, 2, 3]),
             conn_policy: r.between(1, 6) as u32,
         };
+        if self.has(Iscsi) && r.chance(1, 3) {
+            self.faults.reset = 2;
+        }
         self.lookalike = self.has(Iscsi) && r.chance(1, 4);
         if self.has(Iscsi) && r.chance(1, 3) {
             self.iscsi.fence_assume = Some(self.make_assumption_true());
@@ -338,6 +341,8 @@ fn draw_faults(r: &mut Rng) -> FaultMenu {
         restart: weight(1),
         policy: weight(2),
         add_path: weight(1),
+        // Where there is iSCSI.
+        reset: 0,
         gap: ms(*pick(r, &[60, 150, 400])),
         lasts: ms(*pick(r, &[30, 200, 600, 1500])),
         delay_max: ms(*pick(r, &[1, 5, 30])),

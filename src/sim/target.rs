@@ -275,6 +275,13 @@ impl TargetActor {
         }
     }
 
+    /// An initiator that is none of the hosts resets a LUN.
+    pub fn reset_unit(&mut self, lun: usize) {
+        if let Some(p) = &mut self.process {
+            p.iscsi.reset_unit(TARGET, lun as u16);
+        }
+    }
+
     /// Controllers that it knows.
     pub fn controllers(&self, now: Time) -> usize {
         self.process

@@ -383,6 +383,7 @@ impl World {
                 .net
                 .set_link(&self.setup.address_of(link), |l| l.refuse = on),
             Fault::Access { portal, state } => self.target.set_access(portal, state),
+            Fault::ResetUnit { lun } => self.target.reset_unit(lun),
             Fault::TargetDown => self.target.stop(),
             Fault::TargetUp => self.target.start(now),
             Fault::Policy { host, lun, spec } => {

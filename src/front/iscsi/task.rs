@@ -4,7 +4,7 @@ use super::Target;
 use super::connection::Connection;
 use crate::proto::iscsi::pdu::{NO_TAG, TaskFunction, TaskRequest, TaskResult, TextRequest};
 use crate::proto::iscsi::{serial, text};
-use crate::proto::scsi::{asc, lun_number};
+use crate::proto::scsi::{asc, lun_number, lun_to_wire};
 
 /// Task management of one session that waits at most.
 const TASKS_MAX: usize = 32;
@@ -95,6 +95,24 @@ impl Target {
                 self.abort(c, slot);
             }
         }
+    }
+
+    /// What a LOGICAL UNIT RESET of an initiator that is none of ours does: the unit's commands of all
+    /// sessions end without an answer (TAS 0), and every session is told by a unit attention.
+    pub fn reset_unit(&mut self, target: &str, lun: u16) {
+        let Some(node) = self.nodes.iter().position(|n| n.name == target) else {
+            return;
+        };
+        for index in 0..self.connections.len() {
+            let Some(mut c) = self.hand(index) else {
+                continue;
+            };
+            if self.session(c.session).is_some_and(|s| s.node == node) {
+                self.abort_lun(&mut c, lun_to_wire(lun));
+            }
+            self.put_back(c, index);
+        }
+        self.tell(node, Some(lun), None, asc::DEVICE_RESET);
     }
 
     /// Answers task management once nothing that was aborted can have an effect any more.

@@ -236,6 +236,45 @@ fn d_without_any_proof_the_write_fails_as_unknown_and_its_blocks_stay_closed_unt
     Ok(())
 }
 
+/// With TAS 0 nobody says that they have ended (SAM, 5.6), but a unit attention, which the next command
+/// takes, or else the next look at the access states.
+#[test]
+fn writes_that_another_initiators_lun_reset_has_ended_without_a_word_are_sent_again()
+-> Result<(), Failure> {
+    for more in [true, false] {
+        let mut w = iscsi_world(|_| {});
+        keep(&mut w, 0, true);
+        for lba in 0..4 {
+            w.ask(Op::Write, lba, 1);
+        }
+        w.pass(ms(1))?;
+        w.apply(&Fault::ResetUnit { lun: 0 });
+        keep(&mut w, 0, false);
+        w.pass(ms(20))?;
+        assert!(w.ended().is_empty(), "aborted commands have no answer");
+        if more {
+            w.ask(Op::Write, 8, 1);
+        }
+        assert_eq!(done(&w.all_ended()?), 4 + usize::from(more));
+        assert_eq!(w.proofs(), [("session reinstatement", 1)]);
+        w.pass(ms(50))?;
+        w.read_all()?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_lun_reset_with_nothing_under_way_ends_no_session() -> Result<(), Failure> {
+    let mut w = iscsi_world(|_| {});
+    w.apply(&Fault::ResetUnit { lun: 0 });
+    for lba in 0..8 {
+        w.ask(Op::Write, lba, 1);
+    }
+    assert_eq!(done(&w.all_ended()?), 8);
+    assert_eq!(w.hosts[0].plane.paths.get(0).counters.logins, 1);
+    w.read_all()
+}
+
 #[test]
 fn control_with_the_fence_off_the_old_pdu_lands_on_the_new_data() {
     let story = || -> Result<(), Failure> {

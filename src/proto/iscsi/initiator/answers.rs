@@ -2,6 +2,7 @@
 
 use super::connection::{Completion, Connection, ConnectionState, Deferred, Event, SENSE_MAX};
 use super::failure::Failure;
+use super::scsi;
 use super::slots::{CommandData, Dir, Owner};
 use super::wire::{self, BHS, op};
 use crate::base::sg::SgList;
@@ -168,6 +169,15 @@ impl Connection {
         let n = sense.len().min(SENSE_MAX);
         completion.sense[..n].copy_from_slice(&sense[..n]);
         completion.sense_len = n as u8;
+        if let Some((6, asc @ (0x29 | 0x2f), ascq)) = scsi::parse_sense(&sense[..n]) {
+            let (lun, cmd_sn) = (s.lun, s.cmd_sn);
+            self.events.push_back(Event::Cleared {
+                lun,
+                cmd_sn,
+                asc,
+                ascq,
+            });
+        }
         if drained {
             self.deliver(ix, completion);
         } else {

@@ -4,7 +4,7 @@
 //! come out of [`Connection::drain_io`] and [`Connection::poll_event`]. Tasks that are under way are
 //! owned by the connection until they complete or [`Connection::drain`] gives them back after a loss.
 
-use super::super::serial::{CmdWindow, distance};
+use super::super::serial::{CmdWindow, distance, lt};
 use super::control::Control;
 use super::failure::Failure;
 use super::member::CONNECTIONS_MAX;
@@ -94,6 +94,15 @@ pub enum Event {
     Task {
         tag: u32,
         response: u8,
+    },
+    /// A unit attention, reported by command `cmd_sn`, says that commands before it may have been ended
+    /// without an answer.
+    Cleared {
+        lun: u64,
+        cmd_sn: u32,
+        /// Additional sense code and its qualifier.
+        asc: u8,
+        ascq: u8,
     },
     /// The answer to an ABORT TASK for a command of another connection.
     Aborted {
@@ -280,6 +289,12 @@ impl Connection {
         // In the order of the numbers: what the target has received lies before its ExpCmdSN.
         out.sort_by_key(|(n, ..)| distance(self.window.exp_cmd_sn, *n));
         out
+    }
+
+    /// A command of a unit that was sent before number `cmd_sn` has no answer yet.
+    pub(super) fn waits_before(&self, lun: u64, cmd_sn: u32) -> bool {
+        let mut all = self.slots.in_use();
+        all.any(|(_, s)| s.lun == lun && !s.answered && lt(s.cmd_sn, cmd_sn))
     }
 
     /// Bytes of data of the I/O under way.

@@ -167,6 +167,12 @@ pub enum SessionFailure {
     LogoutRefused {
         response: u8,
     },
+    /// Another initiator's task management, or a reset, has ended commands without an answer; the unit
+    /// attention that said so.
+    Cleared {
+        asc: u8,
+        ascq: u8,
+    },
 }
 
 impl fmt::Display for SessionFailure {
@@ -204,6 +210,10 @@ impl fmt::Display for SessionFailure {
                     3 => "all connections of the session",
                     _ => "the session: it asked for a new negotiation",
                 }
+            ),
+            Self::Cleared { asc, ascq } => write!(
+                f,
+                "another initiator, or a reset, has ended commands without an answer (unit attention {asc:02x}/{ascq:02x})"
             ),
             Self::LogoutRefused { response } => write!(
                 f,

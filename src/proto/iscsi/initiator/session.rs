@@ -417,6 +417,20 @@ impl Session {
                 self.events
                     .push_back(SessionEvent::TaskAnswered { tag, response });
             }
+            // A reset or a clearing by somebody else (SAM, 5.6; TAS 0) ends commands without a word. Those
+            // sent before the one that was told of it would be waited for in vain. Whether they are
+            // over at the target, or nearly, is not said either: the session's end proves it.
+            Event::Cleared {
+                lun,
+                cmd_sn,
+                asc,
+                ascq,
+            } => {
+                let mut all = self.members.iter();
+                if all.any(|m| m.conn.waits_before(lun, cmd_sn)) {
+                    self.fail(SessionFailure::Cleared { asc, ascq });
+                }
+            }
             Event::Aborted { cmd_sn } => {
                 for r in &mut self.recoveries {
                     r.aborted(cmd_sn);
