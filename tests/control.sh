@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The control surface as a whole, by PyPI's spdk client and by umpio: an embedded target, a daemon
+# The control surface as a whole, by PyPI's spdk client and by umpio: embedded targets, a daemon
 # from a config file, a LUN served on under verified I/O; from the service to the paths, every policy
-# set and seen in where the I/O goes, what Windows refuses refused, and after a stop and a kill the
-# same policy, weights and GUIDs. Needs target/release/umpio (or $UMPIO), python3 with venv, and a
+# set and seen in where the I/O goes, what Windows refuses refused, the connections of an iSCSI session,
+# every method once, and after a stop, a kill and a shutdown the same policy, weights and GUIDs. Needs target/release/umpio (or $UMPIO), python3 with venv, and a
 # package index; says SKIPPED where the client cannot be had (UMPIO_LAB_REQUIRED=1 makes that a failure).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,9 +17,9 @@ if ! [ -x "$python" ] || ! "$python" -c 'import spdk.rpc.client' 2>/dev/null; th
   fi
 fi
 dir=$(mktemp -d)
-target= daemon= load=
+target= iscsi= daemon= load=
 end() {
-  for pid in $load $daemon $target; do kill -KILL "$pid" 2>/dev/null || true; done
+  for pid in $load $daemon $iscsi $target; do kill -KILL "$pid" 2>/dev/null || true; done
   wait 2>/dev/null || true
   rm -rf "$dir"
 }
@@ -46,6 +46,7 @@ start_daemon() {
   daemon=$!
   await "the daemon's socket" rpc version_get
   await "both paths" is lun_get '{"lun": "a"}' 'v["result"]["paths_up"] == 2'
+  await "the iSCSI path" is lun_get '{"lun": "m"}' 'v["result"]["paths_up"] == 1'
 }
 
 echo "== a target with two portals"
@@ -55,11 +56,21 @@ listen=nqn.2024-01.io.umpio:control
   >"$dir/target.json" 2>"$dir/target.log" &
 target=$!
 await "the target" reads "$dir/target.json" 'v["listening"][1]'
+subsystem=$listen
+listen=iqn.2024-01.io.umpio:control
+"$umpio" target --json --backing mem:16M --listen "iscsi://127.0.0.1:0/$listen/0" \
+  --listen "iscsi://127.0.0.2:0/$listen/0" >"$dir/iscsi.json" 2>"$dir/iscsi.log" &
+iscsi=$!
+await "the iSCSI target" reads "$dir/iscsi.json" 'v["listening"][1]'
+portal() { reads "$dir/iscsi.json" "v['listening'][$1].split('/')[2]"; }
 cat >"$dir/umpio.toml" <<TOML
 [[lun]]
 name = "a"
 policy = "LQD"
 paths = ["$(reads "$dir/target.json" 'v["listening"][0]')", "$(reads "$dir/target.json" 'v["listening"][1]')"]
+[[lun]]
+name = "m"
+paths = ["$(reads "$dir/iscsi.json" 'v["listening"][0]')"]
 [[serve]]
 lun = "a"
 listen = ["nvme-tcp://127.0.0.1:0/nqn.2024-01.io.umpio:served"]
@@ -76,18 +87,28 @@ load=$!
 await "I/O" is lun_get '{"lun": "a"}' 'v["result"]["ios"] > 100'
 
 echo "== from the service to the paths, by PyPI's spdk client"
-"$python" tests/control.py "$dir/rpc" a "$dir/target" || fail "the walk"
+"$python" tests/control.py "$dir/rpc" a "$dir/target" "$(portal 0)" "$(portal 1)" || fail "the walk"
 
 echo "== the same by umpio"
 says weighted-paths lun list
-says "$listen" path list
-[ "$(grep -c "$listen" "$dir/said")" = 2 ] || fail "path list: $(cat "$dir/said")"
+says "$subsystem" path list
+[ "$(grep -c "$subsystem" "$dir/said")" = 2 ] || fail "path list: $(cat "$dir/said")"
 for policy in FOO RR RRWS LQD WP LB latency share; do
   says . policy set a "$policy"
   is lun_get '{"lun": "a"}' 'v["result"]["ios"] >= 0' || fail "lun_get"
   before=$(reads "$dir/is.json" 'v["result"]["ios"]')
   await "I/O under $policy" is lun_get '{"lun": "a"}' "v['result']['ios'] > $before + 100"
 done
+says weighted-paths session list
+[ "$(grep -c "$(portal 0)\|$(portal 1)" "$dir/said")" = 2 ] || fail "session list: $(cat "$dir/said")"
+session=$(rpc msiscsi_query_lb_policy >"$dir/is.json"; reads "$dir/is.json" 'v["result"]["sessions"][0]["session_id"]')
+says . session add "$session" "$(portal 1)" --weight 2
+await "a third connection" is msiscsi_query_lb_policy '{}' 'len([p for p in v["result"]["sessions"][0]["paths"] if p["connection_status"] == 1]) == 3'
+says . session remove "$session" "$(reads "$dir/is.json" 'v["result"]["sessions"][0]["paths"][2]["connection_id"]')"
+says . session policy "$session" least-queue-depth
+says least-queue-depth session list
+says . session policy "$session" weighted-paths
+for method in vds_service_reenumerate vds_service_refresh; do says S_OK rpc $method; done
 says "MPIO Disk0" mpclaim -s -d
 says . mpclaim -l -d 0 5
 says . mpclaim -s -d 0
@@ -104,13 +125,16 @@ echo "  $(reads "$dir/load.json" 'v["ios"]') I/Os, $(reads "$dir/load.json" 'v["
 
 echo "== policy, weights and GUIDs after a stop, and after a kill"
 before=$("$python" tests/control.py "$dir/rpc" a kept)
-for signal in TERM KILL; do
-  kill -$signal "$daemon"
+for signal in TERM KILL shutdown; do
+  case $signal in
+  shutdown) "$python" tests/control.py "$dir/rpc" a shutdown || fail "daemon_shutdown" ;;
+  *) kill -$signal "$daemon" ;;
+  esac
   code=0; wait "$daemon" || code=$?
   [ $signal = KILL ] || [ $code = 0 ] || fail "the daemon ended with $code"
   start_daemon
   after=$("$python" tests/control.py "$dir/rpc" a kept)
-  [ "$before" = "$after" ] || fail "SIG$signal: $before became $after"
+  [ "$before" = "$after" ] || fail "$signal: $before became $after"
   says weighted-paths policy get a
 done
 echo "OK"

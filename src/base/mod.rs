@@ -1,6 +1,7 @@
 //! Small things everyone may import, and which import nobody but `sys`.
 
 pub mod ascii_json;
+pub mod authority;
 pub mod clock;
 pub mod crc;
 pub mod error;

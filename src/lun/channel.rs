@@ -222,6 +222,11 @@ impl Channel {
             Some(path) => Route::Submit(path),
             None => match self.selector.prospects() {
                 Prospects::UsableNow | Prospects::MayComeBack => Route::Park(ParkReason::NoPathNow),
+                // None is left at all: the next one may be on its way, as when the only path is given up
+                // to be had again with other options.
+                Prospects::Never if self.slots.iter().all(|s| s.life == SlotLife::Gone) => {
+                    Route::Park(ParkReason::NoPathNow)
+                }
                 Prospects::Never => Route::Fail(IoError::new(ErrorKind::NoPath)),
             },
         }

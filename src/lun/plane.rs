@@ -33,9 +33,11 @@ mod joining;
 mod manage;
 mod outcome;
 mod ports;
+mod set_back;
 pub use departed::Departed;
 pub use groups::{SetAnswer, SetBegun, SetDone, ToldGroup};
 pub use manage::{Overview, PathOverview, target_name};
+pub use set_back::WhatIsSet;
 
 /// A LUN on this reactor.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]

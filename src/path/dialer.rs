@@ -1,5 +1,6 @@
 //! Makes connections: over TCP, or in a network in memory.
 
+use crate::base::authority;
 use crate::base::clock::Time;
 use crate::transport::pipe::PipeNet;
 use crate::transport::tcp::{TcpConn, TcpOptions, paces};
@@ -39,11 +40,7 @@ impl Endpoint {
 
     /// `HOST:PORT`, with brackets where needed: the name of the portal.
     pub fn portal(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        authority::join(&self.host, self.port)
     }
 }
 

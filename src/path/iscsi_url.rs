@@ -1,8 +1,8 @@
 //! `iscsi://[USER[%PASS]@]HOST[:3260]/TARGET-IQN/LUN[?options]`, libiscsi's form.
 
 use super::dialer::Endpoint;
-use super::url::{NexusSpec, PathSpec, UrlError, flag, split_authority};
-use crate::base::limits;
+use super::url::{NexusSpec, PathSpec, UrlError, flag};
+use crate::base::{authority, limits};
 use crate::proto::iscsi::initiator::{CONNECTIONS_MAX, ConnectionPolicy};
 use crate::transport::tcp::TcpOptions;
 use std::fmt;
@@ -147,7 +147,7 @@ pub(super) fn parse(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
         Some((c, a)) => (Some(c), a),
         None => (None, authority),
     };
-    let (host, port) = split_authority(authority).map_err(|what| malformed(&what))?;
+    let (host, port) = authority::remote(authority).map_err(|what| malformed(&what))?;
     let (target, lun) = path.rsplit_once('/').ok_or_else(|| {
         malformed("the LUN is missing after the target name: iscsi://HOST/TARGET-IQN/LUN")
     })?;
@@ -161,7 +161,11 @@ pub(super) fn parse(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
         .ok()
         .filter(|n| *n <= LUN_MAX)
         .ok_or_else(|| malformed("the LUN must be a number from 0 to 16383"))?;
-    let mut spec = IscsiSpec::new(host, port.unwrap_or(ISCSI_PORT), target.to_owned());
+    let mut spec = IscsiSpec::new(
+        host.to_owned(),
+        port.unwrap_or(ISCSI_PORT),
+        target.to_owned(),
+    );
     if let Some(c) = credentials {
         let (name, secret) = c.split_once('%').ok_or_else(|| {
             malformed("the CHAP secret is missing after the user: iscsi://USER%SECRET@HOST/...")
@@ -320,9 +324,9 @@ fn connection(value: &str) -> Option<ConnectionSpec> {
         }
         None => (value, None),
     };
-    let (host, port) = split_authority(place).ok()?;
+    let (host, port) = authority::remote(place).ok()?;
     Some(ConnectionSpec {
-        host,
+        host: host.to_owned(),
         port: port.unwrap_or(ISCSI_PORT),
         source,
         interface: None,

@@ -3,7 +3,7 @@
 
 use super::dialer::Endpoint;
 use super::iscsi_url::{self, IscsiSpec};
-use crate::base::limits;
+use crate::base::{authority, limits};
 use crate::transport::Driver;
 use crate::transport::tcp::TcpOptions;
 use std::fmt;
@@ -113,9 +113,9 @@ fn parse_nvme(url: &str, rest: &str) -> Result<PathSpec, UrlError> {
     if nqn.is_empty() || nqn.len() > 223 {
         return Err(malformed("the subsystem NQN must have 1 to 223 bytes"));
     }
-    let (host, port) = split_authority(authority).map_err(|what| malformed(&what))?;
+    let (host, port) = authority::remote(authority).map_err(|what| malformed(&what))?;
     let mut spec = NvmeTcpSpec {
-        host,
+        host: host.to_owned(),
         port: port.unwrap_or(NVME_TCP_PORT),
         subsystem_nqn: nqn.to_owned(),
         header_digest: false,
@@ -205,37 +205,6 @@ pub(super) fn flag(value: &str) -> Option<bool> {
         "0" => Some(false),
         _ => None,
     }
-}
-
-/// `HOST`, `HOST:PORT`, `[V6]` or `[V6]:PORT`.
-pub(super) fn split_authority(text: &str) -> Result<(String, Option<u16>), String> {
-    let port = |p: &str| {
-        p.parse::<u16>()
-            .ok()
-            .filter(|p| *p != 0)
-            .ok_or_else(|| format!("'{p}' is not a port (1 to 65535)"))
-    };
-    if let Some(rest) = text.strip_prefix('[') {
-        let (host, after) = rest
-            .split_once(']')
-            .ok_or("'[' without ']' around an IPv6 address")?;
-        return match after.strip_prefix(':') {
-            Some(p) => Ok((host.to_owned(), Some(port(p)?))),
-            None if after.is_empty() => Ok((host.to_owned(), None)),
-            None => Err(format!("'{after}' after the IPv6 address")),
-        };
-    }
-    if text.matches(':').count() > 1 {
-        return Err("an IPv6 address stands in brackets: [::1]:4420".to_owned());
-    }
-    let (host, p) = match text.split_once(':') {
-        Some((h, p)) => (h, Some(port(p)?)),
-        None => (text, None),
-    };
-    if host.is_empty() {
-        return Err("the host is missing".to_owned());
-    }
-    Ok((host.to_owned(), p))
 }
 
 impl NvmeTcpSpec {

@@ -1,6 +1,6 @@
 //! Defaults by vendor and product, counters that are cleared, timers: by the methods of Windows' classes.
 
-use crate::kit::{Daemon, Dir, bench, report, target};
+use crate::kit::{Daemon, Dir, bench, report, strings, target};
 use base64::Engine as _;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -98,6 +98,92 @@ fn a_lun_takes_its_own_policy_else_that_of_its_target_else_the_engines() {
     in_force(&d, "least-blocks", "engine-default");
     engine(&d, 0);
     in_force(&d, "round-robin", "capability");
+}
+
+/// A nexus that two LUNs are on, and one of them is closed, then a path of the other taken out and put in
+/// again: what the nexus has carried stays counted, for metrics and for tools.
+#[test]
+fn counters_of_a_nexus_do_not_fall_when_a_lun_on_it_is_closed() {
+    let dir = Dir::new("monotonic");
+    let (_target, urls, _) = target("monotonic", &dir, ["optimized", "optimized"]);
+    let paths = serde_json::to_string(&urls).expect("texts");
+    let lun = |name: &str| {
+        format!(
+            "[[lun]]\nname = \"{name}\"\npaths = {paths}\n[[serve]]\nlun = \"{name}\"\n\
+             listen = [\"nvme-tcp://127.0.0.1:0/nqn.2024-01.io.umpio:{name}\"]\n"
+        )
+    };
+    let file = dir.write("umpio.toml", &(lun("a") + &lun("b")));
+    let d = Daemon::start(&dir, &file);
+    d.await_paths("a", 2);
+    d.await_paths("b", 2);
+    let serves = d.until("serve_list", json!({}), |l| {
+        l[0]["state"] == "serving" && l[1]["state"] == "serving"
+    });
+    for at in [0, 1] {
+        report(bench(&strings(&serves[at]["urls"]), 1));
+    }
+    // By nexus, in one order: I/Os, bytes, and those in the histogram.
+    let counters = || {
+        let text = d.ok("metrics_get", json!({}));
+        let text = text.as_str().expect("a text").to_owned();
+        let of = |family: &str| {
+            let lines = text
+                .lines()
+                .filter(|l| l.starts_with(&format!("umpio_nexus_{family}{{")));
+            let mut all: Vec<(String, u64)> = lines
+                .map(|l| l.rsplit_once(' ').expect("a value"))
+                .map(|(series, value)| (series.to_owned(), value.parse().expect("a count")))
+                .collect();
+            all.sort();
+            all
+        };
+        let all = ["ios_total", "bytes_total", "latency_seconds_count"].map(of);
+        assert!(
+            all.iter()
+                .all(|f| f.len() == 2 && f.iter().all(|(_, n)| *n > 0)),
+            "{text}"
+        );
+        all
+    };
+    let tools = || {
+        let health = d.ok("mpio_path_health_info", json!({}));
+        let paths = health["paths"].as_array().expect("a list").clone();
+        let mut all: Vec<(String, u64)> = paths
+            .iter()
+            .map(|p| {
+                (
+                    p["path_id"].to_string(),
+                    p["number_reads"].as_u64().expect("a count"),
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    let (before, seen) = (counters(), tools());
+    assert!(
+        seen.len() == 2 && seen.iter().all(|(_, n)| *n > 0),
+        "{seen:?}"
+    );
+    dir.write("umpio.toml", &lun("b"));
+    d.ok("config_reload", json!({}));
+    assert_eq!(
+        d.ok("lun_list", json!({})).as_array().map(Vec::len),
+        Some(1)
+    );
+    // Nothing is done over them any more: what is counted is the same.
+    assert_eq!(counters(), before);
+    assert_eq!(tools(), seen);
+    let path = d.ok("path_list", json!({ "lun": "b" }))[0].take();
+    d.ok(
+        "path_remove",
+        json!({ "lun": "b", "path": path["nexus_id"] }),
+    );
+    d.ok("path_add", json!({ "lun": "b", "url": path["url"] }));
+    d.await_paths("b", 2);
+    assert_eq!(counters(), before);
+    assert_eq!(tools(), seen);
 }
 
 #[test]

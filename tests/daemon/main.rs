@@ -3,6 +3,7 @@
 mod busy;
 mod codes;
 mod defaults;
+mod errors;
 mod iscsi;
 mod kit;
 mod load;

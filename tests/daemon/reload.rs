@@ -153,6 +153,60 @@ fn luns_and_paths_come_and_go_under_load() {
     assert!(daemon.call("lun_get", json!({ "lun": "c" })).is_err());
 }
 
+/// What an operator expects of the file, also where there is one path only: it is given up and had again
+/// with other options, or not at all.
+#[test]
+fn the_only_path_is_renewed_and_taken_away_by_the_file() {
+    let dir = Dir::new("only");
+    let (_target, urls, _) = target("only", &dir, ["optimized", "optimized"]);
+    let text = |paths: &str| {
+        let serve = "[[serve]]\nlun = \"a\"\nlisten = [\"nvme-tcp://127.0.0.1:0/nqn.2024-01.io.umpio:o\"]\n";
+        format!("[[lun]]\nname = \"a\"\npaths = [{paths}]\n{serve}")
+    };
+    let plain = text(&format!("\"{}\"", urls[0]));
+    let daemon = Daemon::start(&dir, &dir.write("umpio.toml", &plain));
+    let nexus = daemon.await_paths("a", 1)["paths"][0]["nexus_id"].clone();
+    let work = bench(&daemon.served("a"), 3);
+    let reload = |text: &str| {
+        dir.write("umpio.toml", text);
+        let told = daemon.ok("config_reload", json!({}));
+        assert_eq!(told["failed"], json!([]), "{told}");
+        told["changed"].to_string()
+    };
+    for options in ["?hdgst=1", "", "?hdgst=1&ddgst=1"] {
+        let url = format!("{}{options}", urls[0]);
+        let told = reload(&text(&format!("\"{url}\"")));
+        assert!(told.contains(&format!("path {url} renewed")), "{told}");
+        let lun = daemon.await_paths("a", 1);
+        assert_eq!(lun["paths"][0]["url"], url, "{lun}");
+        assert_eq!(lun["paths"][0]["nexus_id"], nexus, "{lun}");
+        let ios = lun["ios"].as_u64().expect("a count");
+        daemon.until("lun_get", json!({ "lun": "a" }), |l| {
+            l["ios"].as_u64() > Some(ios + 50)
+        });
+    }
+    // It waited in between, and saw no error.
+    report(work);
+    let guid = daemon.ok("lun_get", json!({ "lun": "a" }))["guid"].clone();
+    let told = reload(&text(""));
+    assert!(told.contains("removed"), "{told}");
+    let lun = daemon.ok("lun_get", json!({ "lun": "a" }));
+    assert_eq!(
+        (&lun["paths_total"], &lun["guid"]),
+        (&json!(0), &guid),
+        "{lun}"
+    );
+    let info = daemon.ok("vds_lun_mpio_get_path_info", json!({ "lun": "a" }));
+    assert_eq!(
+        (&info["name"], &info["number_of_paths"]),
+        (&json!("S_OK"), &json!(0))
+    );
+    reload(&plain);
+    let lun = daemon.await_paths("a", 1);
+    assert_eq!(lun["guid"], guid);
+    report(bench(&daemon.served("a"), 1));
+}
+
 #[test]
 fn the_service_manager_is_told_and_the_socket_is_its_owners() {
     let dir = Dir::new("notify");

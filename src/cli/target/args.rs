@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
+use crate::base::authority;
 use crate::cli::bench::args::parse_policy;
 use crate::cli::error::CliError;
 use crate::control::config::listen::connections;
@@ -12,7 +13,9 @@ use crate::control::target::{Chap, PortalSpec};
 use crate::engine::reactor::LunSpec;
 use crate::lun::policy::PolicySpec;
 use crate::path::access::AccessState;
+use crate::path::iscsi_url::ISCSI_PORT;
 use crate::path::local::{LocalSpec, SpecError};
+use crate::path::url::NVME_TCP_PORT;
 use crate::proto::iscsi::chap::{Credentials, Secret};
 use crate::proto::iscsi::discovery::Portal;
 use crate::transport::Driver;
@@ -171,9 +174,10 @@ impl FromStr for Listen {
             let what = if iscsi { "iSCSI name" } else { "subsystem NQN" };
             return Err(format!("the {what} must have 1 to 223 bytes"));
         }
-        let (host, port) = split_authority(authority, if iscsi { 3260 } else { 4420 })?;
+        let (host, port) = authority::split(authority)?;
+        let port = port.unwrap_or(if iscsi { ISCSI_PORT } else { NVME_TCP_PORT });
         let mut listen = Self {
-            host,
+            host: host.to_owned(),
             port,
             protocol,
             nqn: nqn.to_owned(),
@@ -239,30 +243,6 @@ fn parse_access(name: &str) -> Result<AccessState, String> {
         let names: Vec<_> = ACCESS.iter().map(|(n, _)| *n).collect();
         format!("access={name}: known are {}", names.join(", "))
     })
-}
-
-fn split_authority(text: &str, default: u16) -> Result<(String, u16), String> {
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest
-            .split_once(']')
-            .ok_or("the ']' of an IPv6 address is missing")?;
-        (host, rest.strip_prefix(':'))
-    } else if text.matches(':').count() > 1 {
-        return Err(format!("'{text}': an IPv6 address stands in brackets"));
-    } else {
-        match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        }
-    };
-    if host.is_empty() {
-        return Err("the host is missing".to_owned());
-    }
-    let port = match port {
-        None => default,
-        Some(p) => p.parse().map_err(|_| format!("'{p}' is no port"))?,
-    };
-    Ok((host.to_owned(), port))
 }
 
 /// What is served.

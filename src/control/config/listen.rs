@@ -1,12 +1,11 @@
 //! Portal URLs of served LUNs: `nvme-tcp://HOST[:PORT]/NQN` and `iscsi://HOST[:PORT]/IQN/LUN`, with
 //! `[?group=N&access=STATE]`.
 
+use crate::base::authority;
 use crate::control::target::{PortalSpec, Protocol};
 use crate::path::access::AccessState;
+use crate::path::iscsi_url::ISCSI_PORT;
 use crate::path::url::NVME_TCP_PORT;
-
-/// Where an iSCSI target listens.
-const ISCSI_PORT: u16 = 3260;
 
 /// Where a served LUN listens, and as what.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,24 +44,11 @@ impl Portal {
         if !iscsi && (!name.starts_with("nqn.") || name.len() > 223) {
             return Err(format!("'{name}' is no NQN: nqn.…, 223 bytes at most"));
         }
-        let (host, port) = match authority.strip_prefix('[') {
-            Some(v6) => {
-                let (host, after) = v6.split_once(']').ok_or("'[' without ']'")?;
-                (host, after.strip_prefix(':'))
-            }
-            None => match authority.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (authority, None),
-            },
-        };
-        let port = match port {
-            None if iscsi => ISCSI_PORT,
-            None => NVME_TCP_PORT,
-            Some(p) => p.parse().map_err(|_| format!("'{p}' is no port"))?,
-        };
-        if host.is_empty() {
-            return Err("the host is missing".to_owned());
-        }
+        let (host, port) = authority::split(authority)?;
+        let port = port.unwrap_or(match iscsi {
+            true => ISCSI_PORT,
+            false => NVME_TCP_PORT,
+        });
         let mut spec = PortalSpec {
             protocol,
             name: name.to_owned(),

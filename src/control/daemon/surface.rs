@@ -124,3 +124,32 @@ impl Changes for ControlHandle {
         self.change(ObjectCommand::Refresh)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::daemon::Control;
+    use crate::control::registry::kit::registry;
+    use crate::control::vds::{Failure, HResult, mpio, service};
+    use crate::control::view::ids;
+    use crate::lun::policy::SetMethod;
+
+    /// What whoever still has a handle is told by a daemon that takes no more commands.
+    #[test]
+    fn a_daemon_that_stops_is_a_provider_that_exits() {
+        let (registry, dir) = registry("exits");
+        let mut control = Control::new(registry);
+        let handle = control.handle();
+        control.refuse();
+        let exiting = Err(HResult::VDS_E_PROVIDER_EXITING);
+        let lun = ids::lun(&View::default().host, "a");
+        let code = |done: Result<(), Failure>| done.map_err(|e| e.hresult);
+        assert_eq!(code(service::refresh(&handle)), exiting);
+        assert_eq!(code(service::reenumerate(&handle)), exiting);
+        assert_eq!(code(mpio::get_path_info(&handle, lun).map(drop)), exiting);
+        let request = SetRequest::new(SetMethod::Alua, 0, Vec::new());
+        assert_eq!(handle.set_policy("a", &request), Err(ChangeError::Stopping));
+        control.stop();
+        std::fs::remove_dir_all(dir).expect("removed");
+    }
+}

@@ -2,16 +2,15 @@
 
 use super::args::{Entry, id, number, number_or, optional_entries, optional_raw, parse_id, raw};
 use super::{Method, may, method, must};
+use crate::base::authority;
 use crate::control::jsonrpc::{Params, RpcError};
 use crate::control::layout::msiscsi::{IscsiPath, SessionPolicy};
 use crate::control::msiscsi::{self, IscsiStatus, SetRequest};
 use crate::control::view::changes::{NewConnection, SessionPath};
 use crate::control::view::{ConnectionView, McsPolicy, Surface, View};
+use crate::path::iscsi_url::ISCSI_PORT;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-
-/// Where an iSCSI target listens.
-const ISCSI_PORT: u16 = 3260;
 
 /// The table.
 pub(super) const METHODS: &[Method] = &[
@@ -93,8 +92,8 @@ fn add(s: &dyn Surface, p: &mut Params) -> Result<Value, RpcError> {
     let session = session_id(p)?;
     let wanted = "HOST[:PORT], IPv6 in brackets";
     let portal = p.text("portal", wanted)?;
-    let (host, port) = split_portal(&portal)
-        .ok_or_else(|| RpcError::field("portal", format!("must be {wanted}")))?;
+    let (host, port) = authority::remote(&portal)
+        .map_err(|what| RpcError::field("portal", format!("must be {wanted}: {what}")))?;
     let source = match p.optional("source") {
         None | Some(Value::Null) => None,
         Some(v) => {
@@ -103,8 +102,8 @@ fn add(s: &dyn Surface, p: &mut Params) -> Result<Value, RpcError> {
         }
     };
     let new = NewConnection {
-        host,
-        port,
+        host: host.to_owned(),
+        port: port.unwrap_or(ISCSI_PORT),
         source,
         weight: number_or(p, "weight", 0)?,
         primary: p.optional_flag("primary")?.unwrap_or(true),
@@ -114,24 +113,6 @@ fn add(s: &dyn Surface, p: &mut Params) -> Result<Value, RpcError> {
         Err(status) => (status, None),
     };
     Ok(json!({ "status": status.0, "name": status.name(), "connection_id": id }))
-}
-
-/// Host without brackets, and port.
-fn split_portal(text: &str) -> Option<(String, u16)> {
-    let (host, port) = match text.strip_prefix('[') {
-        Some(v6) => {
-            let (host, rest) = v6.split_once(']')?;
-            (host, rest.strip_prefix(':'))
-        }
-        None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let port = port.map_or(Some(ISCSI_PORT), |p| p.parse().ok().filter(|p| *p != 0))?;
-    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_' | '%');
-    let valid = !host.is_empty() && host.len() <= 255 && host.chars().all(fine);
-    valid.then(|| (host.to_owned(), port))
 }
 
 fn session(view: &View, s: &SessionPolicy) -> Value {

@@ -87,7 +87,8 @@ impl Registry {
             .filter(|url| !want.paths.contains(url))
             .collect();
         // A path over a nexus that is new to the LUN comes before any goes, so that I/O always has
-        // one; a path whose options alone have changed has to go first.
+        // one; a path whose options alone have changed has to go first. Where it is the only one, I/O
+        // waits in between, as it does while no path is up.
         let renewed = |n: &usize| {
             stale
                 .iter()
@@ -138,9 +139,14 @@ impl Registry {
             .enumerate()
             .map(|(n, url)| (nexus_of(url), weight(n)))
             .collect();
-        let done = self.on_each(&self.luns[at], move |r, channel| {
-            let plane = r.plane();
-            plane.set_settings(channel, settings.clone());
+        let set = self.on_each(&self.luns[at], move |r, channel| {
+            r.plane().set_settings(channel, settings.clone());
+        });
+        if let Err(e) = set {
+            told.failed.push(format!("LUN {name}: {e}"));
+            return;
+        }
+        let done = self.set_on_each(&self.luns[at], move |plane, channel| {
             if weights_differ {
                 for (id, weight) in &weights {
                     plane.set_weight(channel, *id, *weight);
@@ -153,9 +159,9 @@ impl Registry {
             }
             Ok(())
         });
-        match done.map(|all| all.into_iter().collect::<Result<Vec<()>, _>>()) {
+        match done {
             Ok(Ok(_)) => told.changed.push(format!("LUN {name}: policy, weights or settings")),
-            Ok(Err(status)) => told.failed.push(format!(
+            Ok(Err((_, status))) => told.failed.push(format!(
                 "LUN {name}: policy refused: {status} {}; round-robin needs paths that are all equal",
                 status.name()
             )),

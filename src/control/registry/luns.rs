@@ -10,7 +10,7 @@ use crate::control::events::EventKind;
 use crate::control::state::{self, Override, Presence, SettingState, WishState};
 use crate::engine::driver::Driver;
 use crate::lun::channel::LunSettings;
-use crate::lun::plane::{ChannelId, Overview, PathToOpen};
+use crate::lun::plane::{ChannelId, Overview, PathToOpen, Plane, WhatIsSet};
 use crate::lun::policy::defaults::{Scope, Setting};
 use crate::lun::policy::{NtStatus, Policy, PolicySpec};
 use crate::path::local::{LocalDevice, LocalSpec};
@@ -45,6 +45,52 @@ impl Registry {
             out.push(driver.ask(move |r| f(r, channel))?);
         }
         Ok(out)
+    }
+
+    /// Changes what is set of a LUN, on every reactor or on none: where one refuses or is gone, those
+    /// before it get back what they had. What a reactor refuses is the inner error, with its number.
+    pub(super) fn set_on_each<T: Send + 'static>(
+        &self,
+        lun: &Lun,
+        f: impl Fn(&mut Plane, ChannelId) -> Result<T, NtStatus> + Send + Clone + 'static,
+    ) -> Result<Result<Vec<T>, (usize, NtStatus)>, CommandError> {
+        let mut were = Vec::with_capacity(self.drivers.len());
+        let mut out = Vec::with_capacity(self.drivers.len());
+        for (at, (driver, &channel)) in self.drivers.iter().zip(&lun.channels).enumerate() {
+            let f = f.clone();
+            let set = driver.ask(move |r| {
+                let plane = r.plane();
+                let was = plane.what_is_set(channel);
+                let set = f(plane, channel);
+                if set.is_err() {
+                    plane.set_back(channel, &was);
+                }
+                set.map(|t| (was, t))
+            });
+            match set {
+                Ok(Ok((was, t))) => {
+                    were.push(was);
+                    out.push(t);
+                }
+                Ok(Err(status)) => {
+                    self.set_back(lun, were);
+                    return Ok(Err((at, status)));
+                }
+                Err(e) => {
+                    self.set_back(lun, were);
+                    return Err(e.into());
+                }
+            }
+        }
+        Ok(Ok(out))
+    }
+
+    /// Gives the first reactors back what they had.
+    pub(super) fn set_back(&self, lun: &Lun, were: Vec<WhatIsSet>) {
+        for ((driver, &channel), was) in self.drivers.iter().zip(&lun.channels).zip(were) {
+            // A reactor that is gone has nothing in force.
+            let _ = driver.ask(move |r| r.plane().set_back(channel, &was));
+        }
     }
 
     pub(super) fn settings(&self, flags: LunFlags) -> LunSettings {
@@ -255,6 +301,12 @@ impl Registry {
     }
 
     pub(super) fn path_remove(&mut self, name: &str, path: u64) -> Result<(), CommandError> {
+        let paths = &self.lun(name)?.paths;
+        if paths.len() == 1 && nexus_of(&paths[0]) == path {
+            return Err(CommandError::Failed(format!(
+                "this is the last path of LUN '{name}'; close the LUN instead"
+            )));
+        }
         self.detach(name, path)?;
         self.keep_paths(name);
         if let Some(wishes) = self.state.lun(name).wishes.as_mut() {
@@ -263,7 +315,8 @@ impl Registry {
         Ok(self.persist()?)
     }
 
-    /// Takes a path out on every reactor.
+    /// Takes a path out on every reactor; the last one too, where nothing is to be left or another
+    /// follows: until that has come, requests wait.
     pub(super) fn detach(&mut self, name: &str, path: u64) -> Result<(), CommandError> {
         let lun = self.lun(name)?;
         let Some(at) = lun.paths.iter().position(|url| nexus_of(url) == path) else {
@@ -272,11 +325,6 @@ impl Registry {
                 path,
             });
         };
-        if lun.paths.len() == 1 {
-            return Err(CommandError::Failed(format!(
-                "this is the last path of LUN '{name}'; close the LUN instead"
-            )));
-        }
         self.on_each(lun, move |r, channel| r.plane().remove_path(channel, path))?;
         let lun_at = self.luns.iter().position(|l| l.name == name);
         let url = self.luns[lun_at.expect("it was just found")]
@@ -340,8 +388,7 @@ impl Registry {
             preferred: new.preferred,
         });
         let paths = new.paths.clone();
-        let done = self.on_each(lun, move |r, channel| {
-            let plane = r.plane();
+        let done = self.set_on_each(lun, move |plane, channel| {
             plane.set_explicit(channel, setting)?;
             for p in &paths {
                 if let Some(weight) = p.weight {
@@ -354,8 +401,7 @@ impl Registry {
             // In the same turn: a change costs each reactor one order.
             Ok(plane.overview(channel))
         })?;
-        let done: Result<Vec<Overview>, NtStatus> = done.into_iter().collect();
-        let done = done.map_err(|status| CommandError::Refused {
+        let done = done.map_err(|(_, status)| CommandError::Refused {
             status,
             hint: "round-robin needs paths that are all equal; try round-robin-with-subset",
         })?;
@@ -472,7 +518,7 @@ impl Registry {
 
 /// Puts wishes from an earlier life in force.
 pub(super) fn apply_wishes(
-    plane: &mut crate::lun::plane::Plane,
+    plane: &mut Plane,
     channel: ChannelId,
     wishes: &BTreeMap<String, WishState>,
 ) {

@@ -135,19 +135,10 @@ fn open_again(url: &str, lun: &str, weight: u32) -> Result<Vec<PathToOpen>, Stri
 mod tests {
     use super::*;
     use crate::control::command::{Command, ObjectAnswer, ObjectCommand};
-    use crate::control::config::Config;
+    use crate::control::registry::kit::registry;
     use crate::control::view::CacheState;
     use crate::engine::reactor::Reactor;
     use std::sync::mpsc::channel;
-
-    fn registry(name: &str) -> (Registry, std::path::PathBuf) {
-        let dir = std::env::temp_dir().join(format!("umpio-{name}-{}", uuid::Uuid::new_v4()));
-        // Nobody listens there: the paths are configured, and never come up.
-        let text = "[reactors]\ncount = 2\n[[lun]]\nname = \"a\"\npaths = [\"nvme-tcp://127.0.0.1:1/nqn.t:a\", \"nvme-tcp://127.0.0.2:1/nqn.t:a\"]\nweights = [3, 5]\n";
-        let mut config = Config::parse(text, "t").expect("valid");
-        config.state_dir = dir.clone();
-        (Registry::start(config).expect("started"), dir)
-    }
 
     fn cache(r: &mut Registry) -> CacheState {
         match r.object(ObjectCommand::View) {

@@ -23,6 +23,8 @@ mod converge;
 mod counters;
 mod desired;
 mod hardware;
+#[cfg(test)]
+pub(in crate::control) mod kit;
 mod look;
 mod luns;
 mod mend;

@@ -9,7 +9,7 @@ use crate::base::clock::Time;
 use crate::control::command::{Answer, Command, CommandError, ObjectAnswer, ObjectCommand};
 use crate::control::events::EventKind;
 use crate::control::view::ChangeError;
-use crate::lun::plane::{SetAnswer, SetBegun, SetDone};
+use crate::lun::plane::{SetAnswer, SetBegun, SetDone, WhatIsSet};
 use crate::lun::policy::{NtStatus, SetRequest};
 use crate::path::url::{NexusSpec, PathSpec};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -34,6 +34,8 @@ enum Call {
     Set {
         lun: String,
         request: SetRequest,
+        /// What was set on the first reactor before.
+        was: WhatIsSet,
         from: Receiver<SetAnswer>,
     },
     /// Every target is asked for its states.
@@ -42,6 +44,15 @@ enum Call {
 
 /// How the call that changes a policy is named to others.
 const SET: &str = "SetLoadBalancePolicy";
+
+/// Reactors see the access states of their own associations: this one sees others than the first.
+fn behind(reactor: usize, status: NtStatus) -> ChangeError {
+    ChangeError::Failed(format!(
+        "reactor {reactor} refuses what reactor 0 grants ({status} {}): they do not agree on the paths or \
+         their access states yet; what was set before is in force on all; try again",
+        status.name()
+    ))
+}
 
 impl Registry {
     /// Carries a command out. Its answer goes to `reply`, now or when what it waits for has come: see
@@ -74,8 +85,13 @@ impl Registry {
     pub fn attend(&mut self) {
         for p in std::mem::take(&mut self.pending) {
             let ended = match &p.call {
-                Call::Set { lun, request, from } => match from.try_recv() {
-                    Ok(answer) => Some(self.set_on_all(lun, request, answer)),
+                Call::Set {
+                    lun,
+                    request,
+                    was,
+                    from,
+                } => match from.try_recv() {
+                    Ok(answer) => Some(self.set_on_all(lun, request, was, answer)),
                     Err(TryRecvError::Empty) => None,
                     // The reactor is gone.
                     Err(TryRecvError::Disconnected) => Some(Err(ChangeError::Gone)),
@@ -147,6 +163,22 @@ impl Registry {
             return Err(ChangeError::Busy("a Refresh".to_owned()));
         }
         let channels = &self.lun(&lun).map_err(|e| change_error(&e))?.channels;
+        // Before the target is told anything: whether the others would follow. What the first one
+        // refuses is its own to say.
+        for (reactor, (driver, &channel)) in self.drivers.iter().zip(channels).enumerate().skip(1) {
+            let (first, asked) = ((&self.drivers[0], channels[0]), request.clone());
+            let would = driver.ask(move |r| r.plane().would_grant(channel, &asked));
+            let would = would.map_err(|e| ChangeError::Failed(e.to_string()))?;
+            if !would.is_success() {
+                let asked = request.clone();
+                let own = first.0.ask(move |r| r.plane().would_grant(first.1, &asked));
+                let own = own.map_err(|e| ChangeError::Failed(e.to_string()))?;
+                if own.is_success() {
+                    return Err(behind(reactor, would));
+                }
+                break;
+            }
+        }
         let (Some(driver), Some(&channel_id)) = (self.drivers.first(), channels.first()) else {
             return Err(ChangeError::Failed("there is no reactor".to_owned()));
         };
@@ -156,11 +188,21 @@ impl Registry {
             let _ = done.send(answer);
         }));
         let asked = request.clone();
-        let begun = driver.ask(move |r| r.plane().begin_request(channel_id, &asked, done));
-        match begun.map_err(|e| ChangeError::Failed(e.to_string()))? {
-            SetBegun::Waits => Ok(Some(Call::Set { lun, request, from })),
+        let begun = driver.ask(move |r| {
+            let plane = r.plane();
+            let was = plane.what_is_set(channel_id);
+            (was, plane.begin_request(channel_id, &asked, done))
+        });
+        let (was, begun) = begun.map_err(|e| ChangeError::Failed(e.to_string()))?;
+        match begun {
+            SetBegun::Waits => Ok(Some(Call::Set {
+                lun,
+                request,
+                was,
+                from,
+            })),
             SetBegun::Over(answer) => {
-                let set = self.set_on_all(&lun, &request, *answer)?;
+                let set = self.set_on_all(&lun, &request, &was, *answer)?;
                 // Whoever asked may have gone away.
                 let _ = reply.send(Ok(Answer::Object(set)));
                 Ok(None)
@@ -168,36 +210,40 @@ impl Registry {
         }
     }
 
-    /// The first reactor has granted a request: the others follow, and it is kept.
+    /// The first reactor has granted a request: the others follow, and it is kept. Where one of them does
+    /// not, all are as they were before.
     fn set_on_all(
         &mut self,
         name: &str,
         request: &SetRequest,
+        was: &WhatIsSet,
         first: SetAnswer,
     ) -> Result<ObjectAnswer, ChangeError> {
         if !first.status.is_success() {
             return Ok(ObjectAnswer::Status(first.status));
         }
-        let channels = self
-            .lun(name)
-            .map_err(|e| change_error(&e))?
-            .channels
-            .clone();
-        let mut now = vec![first.overview];
-        for (driver, channel) in self.drivers.iter().zip(channels).skip(1) {
+        let lun = self.lun(name).map_err(|e| change_error(&e))?;
+        let (mut were, mut now) = (vec![was.clone()], vec![first.overview]);
+        let others = self.drivers.iter().zip(&lun.channels).enumerate().skip(1);
+        for (reactor, (driver, &channel)) in others {
             let (request, told) = (request.clone(), first.told.clone());
             let set = driver.ask(move |r| {
                 let plane = r.plane();
+                let was = plane.what_is_set(channel);
                 let status = plane.follow_request(channel, &request, &told);
-                (status, plane.overview(channel))
+                (was, status, plane.overview(channel))
             });
-            let (status, overview) = set.map_err(|e| ChangeError::Failed(e.to_string()))?;
-            now.push(overview);
-            if !status.is_success() {
-                // Reactors see the access states of their own associations: this one is behind.
-                let why = "reactors do not agree on the access states yet; try again";
-                return Err(ChangeError::Failed(why.to_owned()));
-            }
+            let why = match set {
+                Ok((was, status, overview)) if status.is_success() => {
+                    were.push(was);
+                    now.push(overview);
+                    continue;
+                }
+                Ok((_, status, _)) => behind(reactor, status),
+                Err(e) => ChangeError::Failed(e.to_string()),
+            };
+            self.set_back(lun, were);
+            return Err(why);
         }
         let text = format!("policy {} by a DSM method", request.policy);
         self.note(EventKind::PolicyChanged, name, None, text);
@@ -256,5 +302,136 @@ impl Registry {
             return late.then_some(Err(ChangeError::Timeout(within)));
         }
         Some(self.end_refresh().map(|()| ObjectAnswer::Done))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::registry::kit::registry_up as registry;
+    use crate::lun::plane::Overview;
+    use crate::lun::policy::{Policy, SetMethod, SetPath};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn request(r: &Registry, policy: u32) -> SetRequest {
+        let urls = r.luns[0].paths.iter();
+        let paths = urls.map(|url| SetPath::new(super::super::luns::nexus_of(url)));
+        let paths = paths.map(|p| SetPath { weight: 7, ..p }).collect();
+        SetRequest::new(SetMethod::Alua, policy, paths)
+    }
+
+    /// Policy, and weights of the paths, by reactor.
+    fn set(r: &Registry) -> Vec<(u32, Vec<u32>)> {
+        let all = r.overviews(&r.luns[0]).expect("reactors");
+        let one = |o: &Overview| {
+            let weights = o.paths.iter().map(|p| p.weight).collect();
+            (o.policy.policy().number(), weights)
+        };
+        all.iter().map(one).collect()
+    }
+
+    fn ask(r: &mut Registry, policy: u32) -> Result<Answer, CommandError> {
+        let (reply, answer) = channel();
+        let (lun, request) = ("a".to_owned(), request(r, policy));
+        let command = ObjectCommand::SetPolicy { lun, request };
+        r.begin(Command::Object(command), reply);
+        while r.is_waiting() {
+            r.attend();
+        }
+        answer.recv().expect("answered")
+    }
+
+    /// Takes the second path from the second reactor.
+    fn spoil(r: &Registry) {
+        let id = super::super::luns::nexus_of(&r.luns[0].paths[1]);
+        let channel = r.luns[0].channels[1];
+        let taken = r.drivers[1].ask(move |r| r.plane().remove_path(channel, id));
+        assert_eq!(taken, Ok(true));
+    }
+
+    #[test]
+    fn a_request_that_a_later_reactor_would_refuse_changes_nothing() {
+        let (mut r, dir) = registry("later");
+        assert!(matches!(
+            ask(&mut r, 4),
+            Ok(Answer::Object(ObjectAnswer::Status(NtStatus::SUCCESS)))
+        ));
+        let policy = Policy::LeastQueueDepth.number();
+        assert_eq!(set(&r), vec![(policy, vec![7, 7]); 2]);
+        spoil(&r);
+        let before = set(&r);
+        let why = ask(&mut r, 6)
+            .expect_err("the second lacks a path")
+            .to_string();
+        assert!(why.contains("reactor 1"), "{why}");
+        assert_eq!(set(&r), before);
+        // What the first refuses itself has its own status.
+        assert!(matches!(
+            ask(&mut r, 8),
+            Ok(Answer::Object(ObjectAnswer::Status(
+                NtStatus::INVALID_PARAMETER
+            )))
+        ));
+        r.stop();
+        std::fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_request_that_a_later_reactor_does_refuse_is_taken_back_on_the_first() {
+        let (mut r, dir) = registry("takes-back");
+        spoil(&r);
+        let before = set(&r);
+        // The first has granted it, as it does when the second changes its mind in between.
+        let (asked, id) = (request(&r, 6), r.luns[0].channels[0]);
+        let (was, begun) = {
+            let asked = asked.clone();
+            let begun = r.drivers[0].ask(move |r| {
+                let plane = r.plane();
+                let was = plane.what_is_set(id);
+                (
+                    was,
+                    plane.begin_request(id, &asked, SetDone(Box::new(drop))),
+                )
+            });
+            begun.expect("a reactor")
+        };
+        let SetBegun::Over(answer) = begun else {
+            panic!("{begun:?}")
+        };
+        assert!(answer.status.is_success());
+        assert_ne!(set(&r), before, "in force on the first");
+        let why = r.set_on_all("a", &asked, &was, *answer);
+        let why = why.expect_err("the second lacks a path").to_string();
+        assert!(why.contains("reactor 1"), "{why}");
+        assert_eq!(set(&r), before);
+        r.stop();
+        std::fs::remove_dir_all(dir).expect("removed");
+    }
+
+    #[test]
+    fn a_policy_that_a_later_reactor_refuses_is_taken_back_with_the_weights() {
+        let (r, dir) = registry("halfway");
+        let before = set(&r);
+        let nexus = super::super::luns::nexus_of(&r.luns[0].paths[0]);
+        let calls = Arc::new(AtomicUsize::new(0));
+        let counted = calls.clone();
+        let done = r.set_on_each(&r.luns[0], move |plane, channel| {
+            let policy = Policy::WeightedPaths.into();
+            plane.set_weight(channel, nexus, 99);
+            plane.set_explicit(
+                channel,
+                Some(crate::lun::policy::defaults::Setting::new(policy)),
+            )?;
+            match counted.fetch_add(1, Ordering::Relaxed) {
+                0 => Ok(()),
+                _ => Err(NtStatus::INVALID_PARAMETER),
+            }
+        });
+        assert!(matches!(done, Ok(Err((1, NtStatus::INVALID_PARAMETER)))));
+        assert_eq!(calls.load(Ordering::Relaxed), 2);
+        assert_eq!(set(&r), before);
+        r.stop();
+        std::fs::remove_dir_all(dir).expect("removed");
     }
 }

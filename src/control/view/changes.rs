@@ -29,8 +29,8 @@ pub trait Changes {
     /// the answer. Nothing of a request refused by its status stays behind.
     ///
     /// # Errors
-    /// It could not be judged at all, or not on every reactor: then it is in force on those that came
-    /// before, and is to be asked for again.
+    /// It could not be judged at all, or one reactor refuses what the first grants: then what was set
+    /// before is in force on all. Only the states that the target was told meanwhile stay.
     fn set_policy(&self, lun: &str, request: &SetRequest) -> Result<NtStatus, ChangeError>;
 
     /// Policy 7 with the algorithm named, and the weights of these paths (by nexus id); other paths

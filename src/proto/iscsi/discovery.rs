@@ -1,6 +1,7 @@
 //! SendTargets (RFC 7143, appendix C): what an initiator asks, what a target tells.
 
 use super::text::{self, TextError};
+use crate::base::authority;
 use std::fmt::Write as _;
 
 /// What SendTargets asks about.
@@ -79,41 +80,16 @@ impl Portal {
             Some((place, group)) => (place, u16::try_from(text::number(group)?).ok()?),
             None => (value, 1),
         };
-        let (host, port) = match place.strip_prefix('[') {
-            Some(rest) => {
-                let (host, tail) = rest.split_once(']')?;
-                (
-                    host,
-                    if tail.is_empty() {
-                        None
-                    } else {
-                        Some(tail.strip_prefix(':')?)
-                    },
-                )
-            }
-            None => match place.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (place, None),
-            },
-        };
-        let port = match port {
-            Some(p) => p.parse().ok()?,
-            None => 3260,
-        };
-        let plain = |c: char| c.is_ascii_alphanumeric() || ":.-_%".contains(c);
-        (!host.is_empty() && host.chars().all(plain)).then(|| Self {
+        let (host, port) = authority::remote(place).ok()?;
+        Some(Self {
             host: host.to_owned(),
-            port,
+            port: port.unwrap_or(3260),
             group,
         })
     }
 
     pub fn value(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{},{}", self.host, self.port, self.group)
-        } else {
-            format!("{}:{},{}", self.host, self.port, self.group)
-        }
+        format!("{},{}", authority::join(&self.host, self.port), self.group)
     }
 }
 
