@@ -293,11 +293,13 @@ impl Session {
         let mut all = self.members.iter();
         let free = all.position(|m| m.state == MemberState::Gone && recovered(m));
         let ix = free.unwrap_or(self.members.len());
+        if ix >= CONNECTIONS_MAX {
+            return Err(MemberError::TooMany);
+        }
         let m = Member::new(ix as u16, self.config.depth, weight, primary);
         match self.members.get_mut(ix) {
             Some(place) => *place = m,
-            None if ix < CONNECTIONS_MAX => self.members.push(m),
-            None => return Err(MemberError::TooMany),
+            None => self.members.push(m),
         }
         Ok(ix)
     }

@@ -669,3 +669,13 @@ fn a_refused_login_says_why() {
     };
     assert!(f.to_string().contains("no such target"), "{f}");
 }
+
+#[test]
+fn a_connection_too_many_is_an_error() {
+    let mut p = Pair::new(PLAIN);
+    for ix in 1..super::CONNECTIONS_MAX {
+        assert_eq!(p.session.add_connection(1, false), Ok(ix));
+    }
+    let more = p.session.add_connection(1, false);
+    assert_eq!(more, Err(super::MemberError::TooMany));
+}
