@@ -144,7 +144,12 @@ mod tests {
         assert_eq!(b.rate, Some(1000));
         assert_eq!(b.policy.expect("given").to_string(), "round-robin");
         assert!(b.check().is_ok());
-        assert!(b.spec(1).verify.is_some_and(|r| !r.fresh));
+        let rules = b.spec(1).verify.expect("asked for");
+        assert!(!rules.fresh && rules.tears_beside_writes);
+        let nvme =
+            bench("--path nvme-tcp://h/nqn.x --rw randrw --verify --destroy").expect("valid");
+        let rules = nvme.spec(1).verify.expect("asked for");
+        assert!(!rules.tears_beside_writes, "NVMe promises whole blocks");
     }
 
     #[test]

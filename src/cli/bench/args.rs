@@ -221,6 +221,9 @@ impl BenchArgs {
         };
         // Only memory that this very process has just made is known to be all zeroes.
         let fresh = self.paths.len() == 1 && self.paths[0].starts_with("mem:");
+        // NVMe promises whole blocks; SBC does not, nor do memory and files that two write and read at once.
+        let nvme = |url: &String| url.starts_with("nvme-tcp:");
+        let tears_beside_writes = !self.paths.iter().all(nvme);
         Spec {
             pattern: self.rw.into(),
             read_percent: self.rwmixread,
@@ -231,7 +234,7 @@ impl BenchArgs {
             run,
             verify: self.verify.then(|| Rules {
                 fresh,
-                tears_beside_writes: true,
+                tears_beside_writes,
                 ..Rules::default()
             }),
             offset: self.offset,

@@ -218,7 +218,7 @@ fn verdict(r: &RunReport, paint: Paint) -> Vec<String> {
             count(r.miscompares),
             match r.torn {
                 0 => String::new(),
-                n => format!(", {} torn beside a write (allowed by SBC)", count(n)),
+                n => format!(", {} torn beside a write", count(n)),
             }
         ),
         false => String::new(),

@@ -81,9 +81,9 @@ pub struct Rules {
     pub monotonic_reads: bool,
     /// A write that failed has been done or never will be. Only where the fence rests on proof.
     pub failures_settle: bool,
-    /// A read beside a write may find a block half old, half new: true of many devices, and
-    /// allowed by SBC. (NVMe asks for whole blocks, Base 2.1.4.1; kernel targets on a file do not
-    /// keep to it.)
+    /// A read beside a write may find a block half old, half new: SBC allows it, and a target that
+    /// serves a file through the page cache does it. NVMe does not: AWUN, in the NVM command set's atomic
+    /// operations, is one block at least.
     pub tears_beside_writes: bool,
 }
 
